@@ -32,6 +32,8 @@ from aggregator.store.renames import free_duplicates, pair_renames
 from aggregator.store.session import Writer, from_us, span_us
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from aggregator.pipeline import Pipeline, ScanRequest
     from aggregator.update import SourceScan
 
@@ -89,7 +91,11 @@ class MissingFiles:
         is_away = root is not None and root.is_away(missing, scan.known, scan.files)
         is_away = is_away and not self._is_accepted
         is_massive = scan.is_missing or is_away or is_mass_removal(missing, scan.known)
-        unread = self._unread_place(source) if missing and not is_massive else None
+        unread = None
+        if missing and not is_massive:
+            folders = [path for path in self._pipeline.unreadable.get(source.name, {}) if path]
+            with writer.read() as connection:
+                unread = unread_place(connection, source, folders)
         held_until = self._withdraw_missing(
             source.root, source.name, missing, source.removal_grace, _removal_reason(source),
             is_folder_missing=scan.is_missing, is_doubtful=is_massive or unread is not None,
@@ -107,16 +113,6 @@ class MissingFiles:
                 what = f"{_counted(missing)} may be in {unread} now, which cannot be read"
             self._hold(source.name, f"{source.root}: {what}; their entries stay", held_until)
         return scan
-
-    def _unread_place(self, source: Source) -> str | None:
-        """A folder or new file that cannot be read and changed within `removal_grace`, so that missing files may be
-        there now; None if there is none. Where nothing changed for longer, nothing was moved to."""
-        since_ns = time.time_ns() - 1000 * span_us(source.removal_grace)
-        folders = [] if source.is_bucket else sorted(self._pipeline.unreadable.get(source.name, {}))
-        for path in folders:
-            if path and _changed_since(os.path.join(source.root, unescape_path(path)), since_ns):
-                return path
-        return unread_new_file(self._writer, source.name, since_ns)
 
     def _what_is_missing(self, source: Source, missing: int, known: int) -> str:
         """How many files are missing, and how many of them are not listed by the config now."""
@@ -180,6 +176,16 @@ class MissingFiles:
                 )
             self._apply(withdraw_missing(self._writer, source, reason, is_folder_missing=is_folder_missing))
         return held_until
+
+
+def unread_place(connection: Connection, source: Source, folders: Iterable[str]) -> str | None:
+    """Where missing files may be now: one of the `folders`, which cannot be read, or a new file that cannot. None if
+    none of these changed within `removal_grace`: then nothing was moved there."""
+    since_ns = time.time_ns() - 1000 * span_us(source.removal_grace)
+    for path in sorted(folders):
+        if not source.is_bucket and _changed_since(os.path.join(source.root, unescape_path(path)), since_ns):
+            return path
+    return unread_new_file(connection, source.name, since_ns)
 
 
 def _changed_since(place: str, since_ns: int) -> bool:

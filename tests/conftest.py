@@ -422,6 +422,14 @@ def at(moment: str) -> datetime:
     return datetime.fromisoformat(moment).replace(tzinfo=UTC)
 
 
+def too_deep(folder: Path) -> Path:
+    """A new folder below `folder` whose path is too long to be read."""
+    for _ in range(7):
+        folder = folder / ("d" * 240)
+        folder.mkdir()
+    return folder
+
+
 def record_text(fields: dict[str, Any], body: str = "") -> str:
     """A record file; JSON is YAML too."""
     lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in fields.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,15 +18,7 @@ from aggregator.cli.options import DEFAULT_CONFIG, config_option, json_option, l
 from aggregator.cli.preset_lint import PresetLint
 from aggregator.cli.printing import UNUSABLE, WRONG, print_data, print_lines, print_message, print_table, quote_text
 from aggregator.cli.skipped_files import find_skipped
-from aggregator.cli.stores import (
-    candidate_places,
-    dropped_entries,
-    has_published,
-    read_site,
-    read_topic_slugs,
-    source_problem,
-    store_problem,
-)
+from aggregator.cli.stores import StoredSite, candidate_places, has_published, read_site, store_problem
 from aggregator.cli.text_lint import TextLint
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
@@ -93,7 +85,7 @@ def check(config_path: Path | None, *, as_json: bool, style: str, paths: tuple[s
     stored = read_site(config)
     findings, records = _find_problems(config, paths, stored)
     _print_findings(findings, records, style, as_json=as_json)
-    if warning := site_id_warning(config, stored.get("site_id")):
+    if warning := site_id_warning(config, stored.facts.get("site_id")):
         print_message(warning)
     kinds: list[str] = [finding.kind for finding in findings]
     errors, warnings, unfinished = map(kinds.count, ("error", "warning", "unfinished"))
@@ -103,14 +95,14 @@ def check(config_path: Path | None, *, as_json: bool, style: str, paths: tuple[s
         sys.exit(WRONG)
 
 
-def _find_problems(config: Config, paths: Sequence[str], stored: Mapping[str, str]) -> tuple[list[Finding], int]:
+def _find_problems(config: Config, paths: Sequence[str], stored: StoredSite) -> tuple[list[Finding], int]:
     """The problems below `paths` and the number of records there. Without paths, of everything: the site, all records,
-    topics, files that are not read, URLs. `stored`: what the store knows of the site."""
+    topics, files that are not read, URLs."""
     counts: list[int] = []
     now = datetime.now(UTC)
     kept = KeptLint(config, now, all_records=not paths)
-    preset = PresetLint(config, is_new=not stored)
-    topic_lint = TopicLint(config, {} if paths else read_topic_slugs(config))
+    preset = PresetLint(config, is_new=not stored.facts)
+    topic_lint = TopicLint(config, {} if paths else stored.topic_slugs)
     lints = topic_lint, TextLint(config, now), LinkLint(config, now)
 
     def add(record: Record) -> None:
@@ -285,7 +277,7 @@ def _is_bare(record: Record) -> bool:
 # config and store
 
 
-def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
+def _check_site(config: Config, stored: StoredSite) -> Iterator[Finding]:
     """What a cycle would refuse or warn of: another id than the stored one, a renamed source or one that is gone,
     defaults that would replace a config, a damaged or lost store, an output bucket that cannot be used, a host or a
     port that no document names."""
@@ -302,15 +294,15 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
         path = positions.file or str(DEFAULT_CONFIG)
         return Finding(Problem(path, line or 0, 1 if line else 0, what, value, hint, kind), kind)
 
-    site_id = stored.get("site_id")
+    site_id = stored.facts.get("site_id")
     if site_id is not None and config.site.id not in (None, site_id):
         what = f"'id' is not the id in the store, {site_id!r}: a run is refused, because all ids would change"
         yield find(positions.line(("site", "id")), what, value=config.site.id, hint=f"write id = {toml_text(site_id)}")
-    if refusal := lost_config(config, stored):
+    if refusal := lost_config(config, stored.facts):
         yield find(positions.line(("site", "id")), refusal.removeprefix(f"{config.path}: "))
-    if renamed := source_problem(config):
+    if renamed := stored.renamed:
         yield find(positions.record_key(renamed.name, "name"), str(renamed))
-    for name, count in dropped_entries(config).items():
+    for name, count in stored.dropped.items():
         what = f"no [[records]] has this name any more; its {_counted(count, 'published entry', 'published entries')}"
         hint = "put it back if that is not meant"
         yield find(None, f"{what} would be withdrawn after removal_grace", "warning", value=name, hint=hint)

@@ -1,16 +1,17 @@
 """`aggregator explain`: the fields of one record, its state, its feeds, and why. Reads only.
 
-path, id or link -> the record (the store) + what its file says now (ingest)
-                 -> its state and its feeds, each cause with its file and line (record_state, feed_verdicts)
+path, id or link -> what the store and its file say of the record (record_state)
+                 -> the cause of its state, and its feeds, each with file and line (record_cause, feed_verdicts)
                  -> --json, or text (explain_text)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,27 +19,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aggregator.cli.explain_text import render_explanation
-from aggregator.cli.feed_verdicts import FeedVerdict, dated_at, find_verdicts
+from aggregator.cli.feed_verdicts import FeedVerdict, find_verdicts
 from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import print_data, print_table
-from aggregator.cli.record_state import RecordState, kind_of, shown_place
+from aggregator.cli.record_cause import find_cause
+from aggregator.cli.record_state import RecordState, kind_of, read_missing, read_state, shown_place
 from aggregator.cli.stores import candidate_places, reading_store
 from aggregator.config import Config
 from aggregator.errors import NotFoundError
 from aggregator.links import canonical_link, http_url
-from aggregator.model import Record
+from aggregator.model import Record, Rejection
+from aggregator.parse.trace import FieldTrace
 from aggregator.paths import escape_name
 from aggregator.problems import shown_path, stamp
 from aggregator.store.events import FeedName, feed_names
 from aggregator.store.files import source_names
 from aggregator.store.page_links import unresolved_links
-from aggregator.store.queries import (
-    StoredEntry,
-    find_by_id,
-    find_by_text,
-    is_known,
-    known_paths,
-)
+from aggregator.store.queries import StoredEntry, find_by_id, find_by_text, is_known, unused_ids
 from aggregator.store.session import from_us, to_us
 
 if TYPE_CHECKING:
@@ -88,33 +85,33 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
                 f"{asked!r} is no record: there is no such file in {folders} or in the working folder, and no record in"
                 " the store has this id or link (a new file is known after the next cycle)"
             )
-        state = RecordState(config, connection, places[0], to_us(now))
-        entry, outcome, fields = state.entry, state.outcome, list(state.fields())
-    feeds = find_verdicts(state, store, now)
+        state = read_state(config, connection, places[0], to_us(now))
+        cause = find_cause(config, state, partial(read_missing, connection, state))
+        fields = list(_fields(connection, state))
+    feeds = find_verdicts(config, store, state, cause, now)
+    entry, outcome = state.stored.entry, state.outcome
     with store.read() as connection:
         history = _history(config, connection, entry, feeds) if entry else []
         links = unresolved_links(connection, entry.key) if entry else []
+    problems = outcome.warnings if isinstance(outcome, Record) else ()
+    if isinstance(outcome, Rejection):
+        problems = (outcome.problem,)
     content = outcome.content if isinstance(outcome, Record) else entry.content if entry else None
+    format_ids = entry.format_ids._asdict() if entry and entry.format_ids else {}
     return {
         "id": entry.id if entry else None,
-        "format_ids": _format_ids(entry),
+        "format_ids": {form: text for form, text in format_ids.items() if text},
         "path": state.path,
         "similar_link": similar_link,
         "title": content.title if content else "",
-        "published": {"value": state.is_published, **state.cause._asdict()},
+        "published": {"value": state.is_published, **cause._asdict()},
         "fields": fields,
-        "problems": state.problems(),
+        "problems": [str(replace(problem, path=state.path)) for problem in problems],
         "unresolved_links": links,
         "feeds": [_feed_data(feed) for feed in feeds],
         "history": history,
         "others": [shown_place(config, place) for place in places[1:]],
     }
-
-
-def _format_ids(entry: StoredEntry | None) -> dict[str, str]:
-    """The ids that formats show instead of the id of the entry."""
-    ids = entry.format_ids._asdict() if entry and entry.format_ids else {}
-    return {form: text for form, text in ids.items() if text}
 
 
 # finding the record
@@ -124,54 +121,70 @@ def _find(config: Config, connection: Connection, asked: str) -> tuple[list[tupl
     """Source and path of the records that are meant: by path, else by id, else by link; and their link, if only a
     similar one was asked for. Sources that the config no longer names come last; below them the start of the path may
     be that of their folder."""
-    similar_link = None
     places = [
         (source.name, path)
         for source, path in candidate_places(config.sources, asked)
         if is_known(connection, source.name, path) or kind_of(source, path) in ("file", "link")
     ]
-    if not places and http_url(asked) is None:
+    link, links = http_url(asked), list[str]()
+    if not places and link is None:
         dropped = set(source_names(connection)).difference(source.name for source in config.sources)
         parts = escape_name(asked).split("/")
         ends = ["/".join(parts[number:]) for number in range(len(parts))]
-        places = known_paths(connection, [(name, end) for name in sorted(dropped) for end in ends])
+        places = [(name, end) for name in sorted(dropped) for end in ends if is_known(connection, name, end)]
     if not places and not _RAW_BYTES.search(asked):  # which no id and no link has
         places = find_by_id(connection, asked)
-        if not places and (link := http_url(asked)):
-            places = _with_links(connection, link, lambda other: other == link)
-            if not places:
-                places, similar_link = _find_by_similar_link(connection, link)
-    return list(dict.fromkeys(places)), similar_link
+        if not places and link is not None:
+            matches = _find_by_link(connection, link)
+            places, links = [place for place, _ in matches], [other for _, other in matches if other != link]
+    return list(dict.fromkeys(places)), next(iter(links), None)
 
 
-def _find_by_similar_link(connection: Connection, link: str) -> tuple[list[tuple[str, str]], str | None]:
-    """Source and path of the entries with the same canonical link, and the link of the first one."""
-    canonical, links = canonical_link(link), list[str]()
-
-    def is_similar(other: str) -> bool:
-        is_meant = canonical_link(other) == canonical
-        links.extend([other] * is_meant)
-        return is_meant
-
+def _find_by_link(connection: Connection, link: str) -> list[tuple[tuple[str, str], str]]:
+    """Source and path of the entries with a link, or if none has it, with the same canonical link; each with the link
+    that it has."""
+    canonical = canonical_link(link)
     # a part that all usual spellings of the link have
     host = re.split("[:/?#]", canonical, maxsplit=1)[0]
     text = max(_PLAIN_WORDS.findall(canonical.removeprefix(host)), key=len, default=host)
-    places = _with_links(connection, text, is_similar)
-    return places, next(iter(links), None)
+    same = _with_links(connection, link, lambda other: other == link)
+    return same or _with_links(connection, text, lambda other: canonical_link(other) == canonical)
 
 
-def _with_links(connection: Connection, text: str, is_meant: Callable[[str], bool]) -> list[tuple[str, str]]:
-    """Source and path of the entries, at most MAX_MATCHES, that have `text` in their content and a link or an original
-    link that `is_meant`."""
+def _with_links(
+    connection: Connection, text: str, is_meant: Callable[[str], bool]
+) -> list[tuple[tuple[str, str], str]]:
+    """The entries, at most MAX_MATCHES, that have `text` in their content and a link or an original link that
+    `is_meant`."""
     matches = (
-        (source, path)
+        ((source, path), links[0])
         for source, path, content in find_by_text(connection, text)
-        if any(map(is_meant, filter(None, (content.link, content.original_link))))
+        if (links := [link for link in (content.link, content.original_link) if link and is_meant(link)])
     )
     return list(islice(matches, MAX_MATCHES))
 
 
 # data
+
+
+def _fields(connection: Connection, state: RecordState) -> Iterator[dict[str, Any]]:
+    """The origins of fields, each with a note if readers see something else."""
+    entry, record = state.stored.entry, state.outcome if isinstance(state.outcome, Record) else None
+    released = entry if entry is not None and entry.released_at is not None else None
+    kept = stamp(from_us(released.published_at)) if released and released.published_at is not None else None
+    now, rule = from_us(state.now), "a date that changed has no effect"
+    for trace in state.traces:
+        note = None
+        if trace.field == "published_at" and released and trace.value not in (None, kept):
+            note = f"readers see {kept or 'no date'}, as at the release; {rule}"
+            if state.is_published and record and record.public and record.published and record.published > now:
+                note += ": the record is public in spite of its date (draft: true hides it)"
+        elif trace.field == "id" and trace.value is not None and entry and unused_ids(connection, [trace.value]):
+            note = "has no effect, because the entry keeps the id that it was stored with"
+        yield asdict(trace) | {"note": note}
+    if kept and record and not any(trace.field == "published_at" for trace in state.traces):
+        trace = FieldTrace("published_at", None, kept, None, "store")
+        yield asdict(trace) | {"note": f"the date at the release; {rule}"}
 
 
 def _history(
@@ -188,7 +201,7 @@ def _history(
     for feed in feeds:
         if feed.clause == "max_age" and not feed.is_in and not feed.pending:
             joined = [at for at, what, name, _ in events if what == "joined" and name.slug == feed.slug]
-            at = max([from_us(dated_at(entry) or 0) + ages[feed.slug], *joined])
+            at = max([from_us(entry.age_from or 0) + ages[feed.slug], *joined])
             events.append((at, "left", FeedName(feed.slug, None), "max_age"))
     events.sort(key=lambda event: event[0])
     return [

@@ -78,11 +78,7 @@ def _field_rows(traces: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str | Tex
         origin = str(trace["line"]) if trace["origin"] == "record" else trace["origin"]
         key = trace["field"] if trace["key"] in (None, trace["field"]) else f"{trace['field']} ← {trace['key']}"
         place = _place(trace) if trace["origin"] == "config" else ""
-        yield (
-            f"{origin:>8}",
-            key,
-            Text.assemble(_value_text(trace["value"]), (f"  {place}" if place else "", "dim")),
-        )
+        yield f"{origin:>8}", key, Text.assemble(_value_text(trace["value"]), (place and f"  {place}", "dim"))
         if trace["note"]:
             yield "", "", Text(trace["note"], style="yellow")
 

@@ -51,7 +51,7 @@ def init(folder: Path, config_path: Path | None, site: Path | None) -> None:
     path = folder / (config_path or DEFAULT_CONFIG)
     if os.path.lexists(path):
         raise _exists_error(path)
-    known_id = read_site(default_config(path, env=os.environ)).get("site_id")
+    known_id = read_site(default_config(path, env=os.environ)).facts.get("site_id")
     plan, text = None, init_text(known_id or str(uuid.uuid4()))
     if site is not None:
         from aggregator.moving import plan_move  # imports the readers of records

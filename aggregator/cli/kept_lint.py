@@ -20,7 +20,6 @@ from aggregator.settings import Source
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from aggregator.ids import IdMint
     from aggregator.store.schema import AnyRow
 
 MAX_NAMED = 5
@@ -69,19 +68,16 @@ class KeptLint:
         return []
 
     def _problems_of(self, source: Source, connection: Connection) -> Iterator[Problem]:
-        from aggregator.ids import IdMint
         from aggregator.store.queries import entries_at
         from aggregator.store.removals import is_mass_removal
         from aggregator.store.schema import EntryState
-        from aggregator.store.session import read_meta
 
-        mint = IdMint(read_meta(connection, "site_id") or "")
         kinds: dict[str, list[_Found]] = defaultdict(list)
         hidden, published, records = list[str](), 0, self._records[source.name]
         for start in range(0, len(records), READ_AT_ONCE):
             batch = records[start : start + READ_AT_ONCE]
             rows = entries_at(connection, source.name, [stated.path for stated in batch])
-            kinds["id"] += _other_ids(connection, mint, batch, rows)
+            kinds["id"] += _other_ids(connection, batch, rows)
             for stated in batch:
                 row = rows.get(stated.path)
                 if row is None:
@@ -120,25 +116,24 @@ def _other_date(source: Source, stated: _Stated, row: AnyRow) -> _Found | None:
     return _Found(stated.path, "published_at", what, f"{date:%Y-%m-%d}", "a date that changed has no effect")
 
 
-def _other_ids(
-    connection: Connection, mint: IdMint, batch: Sequence[_Stated], rows: dict[str, AnyRow]
-) -> Iterator[_Found]:
+def _other_ids(connection: Connection, batch: Sequence[_Stated], rows: dict[str, AnyRow]) -> Iterator[_Found]:
     """That entries keep other ids than their records state, and no other entry has these ids."""
-    from aggregator.store.queries import taken_ids
+    from aggregator.store.queries import unused_ids
 
-    stated = [item for item in batch if item.explicit_id is not None and item.path in rows]
-    ids = {item.path: mint.explicit_entry_id(str(item.explicit_id)) for item in stated}
-    taken = taken_ids(connection, ids.values())
-    for item in stated:
-        if ids[item.path] not in taken:
+    ids = {
+        stated.path: stated.explicit_id for stated in batch if stated.explicit_id is not None and stated.path in rows
+    }
+    unused = unused_ids(connection, ids.values())
+    for path, stated_id in ids.items():
+        if stated_id in unused:
             what = "'id' has no effect, because the entry keeps the id that it was stored with"
-            yield _Found(item.path, "id", what, item.explicit_id, "only a new record gets its id from it")
+            yield _Found(path, "id", what, stated_id, "only a new record gets its id from it")
 
 
-def _few(source: Source, found: Sequence[_Found], remedy: str) -> Iterator[Problem]:
-    """A warning for each, or if they are many, for the first with the number of the others and the `remedy` for all."""
+def _few(source: Source, found: Sequence[_Found], hint_for_many: str) -> Iterator[Problem]:
+    """A warning for each; if they are many, for the first with the number of the others and a hint for all of them."""
     for path, field, what, value, hint in found if len(found) <= MAX_NAMED else found[:1]:
         more = f"; so it is with {len(found) - 1} more records" if len(found) > MAX_NAMED else ""
         line = next((trace.line for trace in trace_file(source, path)[1] if trace.field == field), None)
         place = shown_path(source.root, path), line or 0, 1 if line else 0
-        yield Problem(*place, f"{what}{more}", value, hint + remedy if more else hint, "warning")
+        yield Problem(*place, f"{what}{more}", value, hint + hint_for_many if more else hint, "warning")

@@ -6,8 +6,9 @@ import os
 import posixpath
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -143,30 +144,39 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def read_site(config: Config) -> dict[str, str]:
-    """What the store knows of the site, see `stored_site`, as far as it can be read."""
+@dataclass(frozen=True, slots=True)
+class StoredSite:
+    """What the store knows of the site, to compare with the config."""
+
+    facts: Mapping[str, str] = field(default_factory=dict)  # see `stored_site`
+    topic_slugs: Mapping[str, str] = field(default_factory=dict)  # of each topic that has a feed
+    renamed: SourceRenamedError | None = None  # why the store refuses the names of the sources
+    dropped: Mapping[str, int] = field(default_factory=dict)  # published entries of sources not in the config
+
+
+def read_site(config: Config) -> StoredSite:
+    """What the store knows of the site, as far as it can be read."""
     if not config.may_have_store:
-        return {}  # without importing the store
+        return StoredSite()  # without importing the store
+    from aggregator.feeds.published import topic_slugs
     from aggregator.site import stored_site
+    from aggregator.store.files import dropped_sources
+    from aggregator.store.queries import count_published
 
     try:
         with reading_store(config) as store, store.read() as connection:
-            return stored_site(connection)
+            facts, slugs = stored_site(connection), topic_slugs(connection, config.feed_policy())
+            try:
+                dropped = dropped_sources(connection, [source.name for source in config.sources])
+            except SourceRenamedError as error:
+                return StoredSite(facts, slugs, renamed=error)
+            counts = {name: count_published(connection, name) for name in dropped}
+            return StoredSite(facts, slugs, dropped={name: count for name, count in counts.items() if count})
     except StoreMissingError:
         pass
     except StoreError as error:
         print_message(f"the config was not compared with the store: {error}")
-    return {}
-
-
-def read_topic_slugs(config: Config) -> dict[str, str]:
-    """The slug of each topic that has a feed in the store, as far as it can be read."""
-    if config.may_have_store:
-        from aggregator.feeds.published import topic_slugs
-
-        with suppress(StoreError), reading_store(config) as store, store.read() as connection:
-            return topic_slugs(connection, config.feed_policy())
-    return {}
+    return StoredSite()
 
 
 def store_problem(config: Config) -> str | None:
@@ -184,36 +194,6 @@ def store_problem(config: Config) -> str | None:
     except StoreError:
         pass  # `read_site` says so
     return None
-
-
-def source_problem(config: Config) -> SourceRenamedError | None:
-    """Why the store refuses the names of the sources; None if they are fine, or if the store cannot be read."""
-    if not config.may_have_store:
-        return None
-    from aggregator.store.files import dropped_sources
-
-    try:
-        with reading_store(config) as store, store.read() as connection:
-            dropped_sources(connection, [source.name for source in config.sources])
-    except SourceRenamedError as error:
-        return error
-    except StoreError:
-        pass  # `read_site` says so
-    return None
-
-
-def dropped_entries(config: Config) -> dict[str, int]:
-    """How many entries are published of each source that the config no longer names, as far as the store can be read
-    and takes that for no rename."""
-    if not config.may_have_store:
-        return {}
-    from aggregator.store.files import dropped_sources
-    from aggregator.store.queries import count_published
-
-    with suppress(StoreError), reading_store(config) as store, store.read() as connection:
-        dropped = dropped_sources(connection, [source.name for source in config.sources])
-        return {name: count for name in dropped if (count := count_published(connection, name))}
-    return {}
 
 
 def has_published(config: Config, source: Source) -> bool:

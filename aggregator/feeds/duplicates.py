@@ -77,6 +77,12 @@ def read_groups(
         yield tuple(group)
 
 
+def read_representative(connection: Connection, feed_id: int, entry_id: int) -> int:
+    """The key of the entry that represents a duplicate in a feed."""
+    group = next(read_groups(connection, [feed_id], links_of(connection, [entry_id])))
+    return int(group[0].entry_id)
+
+
 def read_others(connection: Connection, feed_id: int, entry_ids: Collection[int]) -> dict[int, list[AnyRow]]:
     """The entries that each of these entries represents in a feed, by its key, in order of release."""
     duplicates: dict[int, list[AnyRow]] = {}

@@ -163,6 +163,14 @@ def waiting_topics(connection: Connection, policy: FeedPolicy) -> list[AnyRow]:
     return waiting
 
 
+def lacking_key(policy: FeedPolicy, slug: str | None, *, is_waiting: bool) -> str | None:
+    """The key of [topics] because of which a topic with this slug has no feed; None if it has one. `is_waiting`: it is
+    one of the `waiting_topics`."""
+    if policy.auto and slug is not None:
+        return None
+    return "auto" if not policy.auto else "max_feeds" if is_waiting else "min_entries"
+
+
 def _has_enough(policy: FeedPolicy) -> ColumnElement[bool]:
     """Whether a topic without a feed has enough entries for one: a feed once published stays, so the first is enough
     for a topic that had one, unless a configured feed has its old slugs."""

@@ -68,6 +68,18 @@ def failing_clauses(facts: Facts, rule: Rule) -> Iterator[str]:
         yield from _failing_tests("text", rule.text, partial(contains_phrase, facts.texts))
 
 
+def taking_clause(rule: Rule) -> str | None:
+    """The first clause that takes entries in, else the first that keeps entries out; None without clauses."""
+    clauses = []
+    for field in fields(rule):
+        value = getattr(rule, field.name)
+        if isinstance(value, Clause):
+            clauses += [f"{field.name}.{test}" for test in ("any", "all", "none") if getattr(value, test)]
+        elif value != field.default and not isinstance(value, str):
+            clauses.append(field.name)
+    return next((clause for clause in clauses if not clause.endswith(".none")), next(iter(clauses), None))
+
+
 def rule_text(rule: Rule) -> str:
     """The rule as JSON, the same for equal rules. Defaults are left out, so new clauses do not change old texts."""
     clauses: dict[str, object] = {}

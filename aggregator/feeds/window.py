@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -524,17 +524,12 @@ def provider_key(content: Content) -> str:
     return fold(provider.name or provider.domain) if provider else ""
 
 
-def cutting_clause(
-    spec: FeedSpec, dated_at: int | None, content: Content, shown: Iterable[Content], at: int
-) -> str | None:
+def cutting_clause(spec: FeedSpec, content: Content, age_from: int | None, rivals: int, at: int) -> str | None:
     """The clause that keeps a member out of the window at `at` (µs): `max_age` or `per_provider`; None if neither.
 
-    `dated_at` is its published date, else its release, in µs; `shown` is the window.
+    `age_from` is its published date, else its release, in µs; `rivals` is how many entries of its provider are shown.
     """
-    if spec.max_age is not None and dated_at is not None and dated_at <= at - span_us(spec.max_age):
+    if spec.max_age is not None and age_from is not None and age_from <= at - span_us(spec.max_age):
         return "max_age"
-    provider = provider_key(content)
-    if spec.per_provider is not None and provider:
-        shown_of_provider = sum(provider_key(other) == provider for other in shown)
-        return "per_provider" if shown_of_provider >= spec.per_provider else None
-    return None
+    is_cut = spec.per_provider is not None and provider_key(content) and rivals >= spec.per_provider
+    return "per_provider" if is_cut else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from aggregator.ids import FormatIds
+from aggregator.ids import FormatIds, IdMint
 from aggregator.model import Content, CycleResult, Unread, read_content
 from aggregator.problems import Problem
 from aggregator.settings import Source
@@ -47,7 +47,7 @@ from aggregator.store.schema import (
     file,
 )
 from aggregator.store.schema import source as source_table
-from aggregator.store.session import Writer, span_us
+from aggregator.store.session import Writer, read_meta, span_us
 
 KEEP_CYCLES = timedelta(days=30)
 MAX_PROBLEMS = 1000
@@ -104,6 +104,11 @@ class StoredEntry:
     released_at: int | None
     expires_at: int | None
     history: tuple[Event, ...]
+
+    @property
+    def age_from(self) -> int | None:
+        """From when `max_age` counts: its published date, else its release."""
+        return self.released_at if self.published_at is None else self.published_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,15 +353,10 @@ def is_known(connection: Connection, source: str, path: str) -> bool:
     return connection.execute(union(files, entries)).first() is not None
 
 
-def places_of(connection: Connection, keys: Collection[int]) -> list[tuple[str, str]]:
-    """Source and path of entries, by their keys."""
-    rows = connection.execute(select(entry.c.source, entry.c.path).where(entry.c.id.in_(keys)).order_by(entry.c.id))
-    return [(row.source, row.path) for row in rows]
-
-
-def known_paths(connection: Connection, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The sources and paths that the store knows, in the given order."""
-    return [place for place in places if is_known(connection, *place)]
+def place_of(connection: Connection, key: int) -> tuple[str, str]:
+    """Source and path of an entry, by its key."""
+    row = connection.execute(select(entry.c.source, entry.c.path).where(entry.c.id == key)).one()
+    return row.source, row.path
 
 
 def find_by_text(connection: Connection, wanted: str) -> Iterator[tuple[str, str, Content]]:
@@ -382,9 +382,12 @@ def entries_at(connection: Connection, source: str, paths: Collection[str]) -> d
     return {row.path: row for row in rows}
 
 
-def taken_ids(connection: Connection, ids: Collection[str]) -> set[str]:
-    """The ids among these that entries have."""
-    return set(connection.scalars(select(entry.c.uid).where(entry.c.uid.in_(ids)))) if ids else set()
+def unused_ids(connection: Connection, stated: Collection[str]) -> set[str]:
+    """The ids among these, as records state them, that no entry has."""
+    mint = IdMint(read_meta(connection, "site_id") or "")
+    uids = {text: mint.explicit_entry_id(text) for text in stated}
+    taken = set(connection.scalars(select(entry.c.uid).where(entry.c.uid.in_(uids.values())))) if uids else ()
+    return {text for text, uid in uids.items() if uid not in taken}
 
 
 def read_stored(connection: Connection, source: str, path: str) -> StoredRecord:

@@ -55,7 +55,7 @@ def count_known(writer: Writer, source: str) -> int:
         return connection.scalar(_COUNT_KNOWN, {"of_source": source}) or 0
 
 
-def unread_new_file(writer: Writer, source: str, since_ns: int) -> str | None:
+def unread_new_file(connection: Connection, source: str, since_ns: int) -> str | None:
     """The path of a file of a source that changed since then and could never be read, if there is one."""
     never_read = file.c.entry_id.is_(None), file.c.state == FileState.REJECTED, file.c.digest == b""
     is_here = file.c.missing_since.is_(None), file.c.ctime_ns >= since_ns
@@ -63,9 +63,8 @@ def unread_new_file(writer: Writer, source: str, since_ns: int) -> str | None:
     mine = select(file.c.path).where(
         file.c.source.concat("") == source, file.c.problems.is_not(None), *never_read, *is_here
     )
-    with writer.read() as connection:
-        path: str | None = connection.scalar(mine.order_by(file.c.path).limit(1))
-        return path
+    path: str | None = connection.scalar(mine.order_by(file.c.path).limit(1))
+    return path
 
 
 def is_mass_removal(missing: int, known: int) -> bool:

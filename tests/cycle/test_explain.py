@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SiteFolder, at, record_text
+from conftest import SiteFolder, at, record_text, too_deep
 from rich.console import Console
 from sites import write_files
 from sqlalchemy import QueuePool, func, select
@@ -274,6 +275,22 @@ def test_entries_that_a_mass_removal_keeps_are_explained(site: SiteFolder) -> No
     site.remove(*names[:25])
     site.run("2024-05-01 12:01")
     assert cause(site, "3.md", "2024-05-01 12:02") == (True, "mass_removal", None)
+
+
+def test_a_missing_file_that_may_be_where_nothing_can_be_read_is_said_to_stay(site: SiteFolder) -> None:
+    site.configure(f'[records]\npath = "{site.incoming}"\n')
+    site.record("a.md")
+    site.record("b.md")
+    site.run(NOON)
+    place = too_deep(site.incoming)
+    (site.incoming / "a.md").rename(place / "a.md")
+    maybe = r"yes, its file is missing.*, and may be in d[^ ]+, which cannot be read, so "
+    accept = re.escape("(if it is meant, run: aggregator build --accept-removals)")
+    assert re.fullmatch(rf"{maybe}the next cycle keeps its entry for 10 min {accept}", reason(site, "a.md"))
+    site.run(LATER)
+    stays = rf"{maybe}its entry stays until 2024-05-01 13:10:00\+00:00 {accept}"
+    assert re.fullmatch(stays, reason(site, "a.md", "2024-05-01 13:09"))
+    assert cause(site, "a.md", "2024-05-01 13:09") == (True, "missing", None)
 
 
 def reason(site: SiteFolder, asked: str, now: str = STILL) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from conftest import SiteFolder, at, record_text
+from conftest import SiteFolder, at, record_text, too_deep
 from sqlalchemy import Engine, event, select
 
 from aggregator.errors import StoppedError, StoreError
@@ -303,14 +303,6 @@ def test_a_file_that_was_renamed_in_a_cycle_that_stopped_keeps_its_id_however_la
             small.run("2024-05-01 12:01")
     small.run("2024-05-03 12:00")
     assert small.ids() == ids
-
-
-def too_deep(folder: Path) -> Path:
-    """A new folder below `folder` whose path is too long to be read."""
-    for _ in range(7):
-        folder = folder / ("d" * 240)
-        folder.mkdir()
-    return folder
 
 
 def test_a_missing_file_that_may_be_where_nothing_can_be_read_keeps_its_entry_for_the_grace(small: SiteFolder) -> None:
