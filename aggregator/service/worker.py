@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,13 +30,14 @@ from aggregator.processes import PROGRESS
 from aggregator.service.follower import FOLLOW_S, Follower
 from aggregator.service.health import CYCLE, STORE, Health
 from aggregator.service.metrics import CycleMetrics
+from aggregator.service.problem_log import ProblemLog
 from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
 from aggregator.site import open_configured, open_for_service
 from aggregator.store.database import Store
 from aggregator.store.lost import read_lost_store
-from aggregator.store.queries import FileProblem, file_problems, source_problems, unread_files
+from aggregator.store.queries import file_problems, source_problems, unread_files
 from aggregator.store.requests import announce_service, read_store_key, take_accept_removals
 from aggregator.store.schema import REJECTED_STATES
 from aggregator.store.session import to_us, write_meta
@@ -83,10 +84,7 @@ class Worker:
         self._pipeline = self._make_pipeline(config)
         self._follower = Follower(store, health)
         self._is_leading = False  # as the parts of the service know it; the lease may have been lost since
-        self._logged_problems: frozenset[str] = frozenset()
-        self._causes: frozenset[str] = frozenset()  # problems of the last cycle that health has as its reason
-        self._held: frozenset[str] = frozenset()  # why removals are held
-        self._rejections: dict[tuple[str, str], str] = {}  # problems of rejected files, by source and path
+        self._problems = ProblemLog()
         # Of the last full scan and the partial scans since: all folders could be read; nothing is left to scan again.
         self._complete = self._clean = False
         self._stored_next_cycle: str | None = None
@@ -199,8 +197,9 @@ class Worker:
             _log.info("leads: scans the records and stores them")
 
     def _step_down(self) -> None:
-        self._is_leading, self._accept_removals, self._rejections = False, False, {}
-        self._causes, self._health.notes = frozenset(), ()
+        self._is_leading, self._accept_removals = False, False
+        self._problems.forget()
+        self._health.notes = ()
         self._triggers.pause()
         self._pipeline = self._make_pipeline(self._config)
         _log.warning("another process has taken over the store; this service no longer scans")
@@ -222,7 +221,7 @@ class Worker:
             if self._health.has_documents:
                 self._health.succeed(datetime.now(UTC), None, 0.0)
         if followed.documents is not None:
-            self._log_problems(frozenset(followed.problems))
+            self._problems.write(followed.problems)
             level = logging.INFO if followed.documents else logging.DEBUG
             _log.log(level, "published what the leader stored: %d documents", followed.documents)
         self._retry_s = None
@@ -287,7 +286,7 @@ class Worker:
         scheduled = self._triggers.next_scheduled()
         is_success = result.published and self._complete
         self._metrics.count_cycle(result, is_success=is_success)
-        self._causes = frozenset(() if is_success else self._read_causes(result))
+        self._problems.causes = frozenset(() if is_success else self._read_causes(result))
         if is_success:
             if self._pipeline.withdrawn:
                 self._health.end(CYCLE, is_resolved=False)
@@ -299,7 +298,7 @@ class Worker:
             else:
                 self._retry_s = None
         else:
-            self._health.begin(CYCLE, "; ".join(sorted(self._causes)), fatal=True)
+            self._health.begin(CYCLE, "; ".join(sorted(self._problems.causes)), fatal=True)
             # full scan only if a folder could not be read; everything else is in the store
             self._retry_soon({} if self._complete else None)
         if result.due is not None:
@@ -360,36 +359,13 @@ class Worker:
         )  # fmt: skip
         with self._store.read() as connection:
             lost = read_lost_store(connection, to_us(datetime.now(UTC)))
-            found = file_problems(connection, REJECTED_STATES)
-        self._note_warnings(lost)
-        self._note_rejections(found, result.rejected)
-        rejections = self._rejections.values()
-        self._log_problems(frozenset((*result.problems, *result.notices, *rejections)))
-
-    def _note_warnings(self, lost: str | None) -> None:
-        """Notes for health that removals are held, and that the store took the place of one that was `lost`."""
+            rows = file_problems(connection, REJECTED_STATES)
         held = [text for text in self._pipeline.held.values() if text]
-        if self._pipeline.withdrawn:
-            self._logged_problems -= self._held.difference(held)  # they are over, and not resolved
-        self._held, self._health.notes = frozenset(held), (*held, *([lost] if lost else []))
-
-    def _note_rejections(self, rejected: Sequence[FileProblem], total: int) -> None:
-        """Notes the first rejected files. If there are more, those noted before that come after them stay noted: they
-        were cut off, which does not resolve them."""
+        self._health.notes = (*held, *([lost] if lost else []))
+        self._problems.note_held(held, is_over=bool(self._pipeline.withdrawn))
         found = {
             (row.source, row.problem.path): str(place_problem(self._config.sources, row.source, row.problem))
-            for row in rejected
+            for row in rows
         }
-        if total > len(found):
-            last = max(found, default=("", ""))
-            found |= {place: problem for place, problem in self._rejections.items() if place > last}
-        self._rejections = found
-
-    def _log_problems(self, problems: frozenset[str]) -> None:
-        """Logs which problems are new, and which are resolved; health does it for the causes of a failure."""
-        problems -= self._causes
-        for problem in sorted(problems - self._logged_problems):
-            _log.warning("%s", problem)
-        for problem in sorted(self._logged_problems - problems):
-            _log.info("resolved: %s", problem)
-        self._logged_problems = problems
+        self._problems.note_rejections(found, result.rejected)
+        self._problems.write((*result.problems, *result.notices))
