@@ -1,4 +1,4 @@
-"""Feeds know where their archives continue; a key that nothing reads any more is gone."""
+"""Feeds know where their archives continue; keys that nothing reads any more are gone."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,4 +10,4 @@ down_revision = "0016"
 def upgrade() -> None:
     op.add_column("feed", sa.Column("older", sa.Text(), nullable=True))
     op.execute("UPDATE feed SET dirty = true WHERE pages > 0")  # the next cycle stores it, and gives no new version
-    op.execute("DELETE FROM meta WHERE key = 'late_updates'")
+    op.execute("DELETE FROM meta WHERE key IN ('late_updates', 'service')")
