@@ -447,11 +447,6 @@ class Pipeline:
         moved = self._moves.location(path)
         return f"{self.site.base_url}{moved}" if moved else ""
 
-    def is_config_active(self) -> bool:
-        """Whether the last cycle published by the same config."""
-        with self.store.read() as connection:
-            return self.agrees(connection)
-
     def agrees(self, connection: Connection) -> bool:
         """Whether the last cycle published by the same config and version of the program."""
         return is_active(connection, self.active_config) and read_meta(connection, "shape") == self.shape()

@@ -144,19 +144,24 @@ def rehearse(config: Config, now: datetime, *, scan: bool, accept_removals: bool
             copy.close()
 
 
+@contextmanager
+def next_cycle(config: Config, store: Store, now: datetime) -> Iterator[Rehearsal]:
+    """What a cycle at `now` that reads no record would change; nothing, without running one, if the config is active.
+    Raises StoreError."""
+    with store.read() as connection:
+        pipeline = Pipeline(config, store, read_meta(connection, "site_id") or default_site_id(config))
+        if pipeline.agrees(connection):
+            feeds = _Feeds(connection, pipeline.active_config, pipeline.loader)
+            yield Rehearsal(pipeline, feeds, feeds, ())
+            return
+    with rehearse(config, now, scan=False) as rehearsal:
+        yield rehearsal
+
+
 def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> FeedPreview:
     """The feed as it is, and as it would be at `now` under this config. Raises NotFoundError."""
-    with store.read() as connection:
-        site_id = read_meta(connection, "site_id") or default_site_id(config)
-    pipeline = Pipeline(config, store, site_id)
-    if pipeline.is_config_active():
-        with store.read() as connection:
-            feeds = _Feeds(connection, pipeline.active_config, pipeline.loader)
-            rehearsal = Rehearsal(pipeline, feeds, feeds, ())
-            preview, slugs = rehearsal.feed(slug), rehearsal.slugs
-    else:
-        with rehearse(config, now, scan=False) as rehearsal:
-            preview, slugs = rehearsal.feed(slug), rehearsal.slugs
+    with next_cycle(config, store, now) as rehearsal:
+        preview, slugs = rehearsal.feed(slug), rehearsal.slugs
     if preview is not None:
         return preview
     near = get_close_matches(slug, sorted(slugs), n=3)
@@ -168,11 +173,8 @@ def lost_urls(config: Config, now: datetime) -> list[Problem]:
     """A warning for each URL that subscribers have and that this config would remove or give to another feed; none
     without a store."""
     try:
-        with closing(open_store(config.store.url, create=False)) as store:
-            if Pipeline(config, store, default_site_id(config)).is_config_active():
-                return []
-        with rehearse(config, now, scan=False) as rehearsal:
-            lost = [change for change in rehearsal.urls() if change.status != 301]
+        with closing(open_store(config.store.url, create=False)) as store, next_cycle(config, store, now) as cycle:
+            lost = [change for change in cycle.urls() if change.status != 301]
     except StoreError:
         return []
     path, what = str(config.path or ""), "subscribers of this URL would get"

@@ -10,7 +10,7 @@ import urllib.request
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -21,6 +21,9 @@ from aggregator.config import Config, partial_config
 from aggregator.config.values import sqlite_file
 from aggregator.errors import AggregatorError, ConfigError, StoreError
 from aggregator.links import server_url
+
+if TYPE_CHECKING:
+    from aggregator.store.requests import Service
 
 TIMEOUT_S = 10.0
 MAX_BYTES = 100_000
@@ -54,7 +57,8 @@ def _own_url(path: Path | None) -> str:
         config: Config = load_config(path)
     except ConfigError:
         config = partial_config(path or DEFAULT_CONFIG, env=os.environ)
-    host, port = _read_known(config).running or (config.serve.host, config.serve.port)
+    _, service = _read_known(config)
+    host, port = service.address if service and service.runs else (config.serve.host, config.serve.port)
     if not port:
         raise AggregatorError(
             "serve.port is 0, and no service runs on the store (start it, or name the URL: aggregator health URL)"
@@ -71,37 +75,28 @@ def service_failure(config: Config, timeout_s: float) -> str | None:
     not answer, or none runs on this machine. A service that cannot write to the store has no lease, and counts too; so
     does one that follows over a shared store, where this config says that it listens. Of these only an answer with the
     key of the store counts, because another program may listen there."""
-    known = _read_known(config)
-    address = known.running or known.late
-    if address is None and known.key is not None and not sqlite_file(config.store.url) and config.serve.port:
+    key, service = _read_known(config)
+    address = service and service.address
+    if address is None and key is not None and not sqlite_file(config.store.url) and config.serve.port:
         address = config.serve.host, config.serve.port
     if address is None:
         return None
     facts = _ask(_probe_url(_url_of(*address)), timeout_s)
     stated = facts.get("store")
-    is_its_own = stated == known.key if stated is not None else known.running is not None
+    is_its_own = stated == key if stated is not None else service is not None and service.runs
     return str(facts.get("reason")) if is_its_own and facts["status"] in ("failing", "late") else None
 
 
-class _Known(NamedTuple):
-    """What the store of a config knows of its service on this machine."""
-
-    key: str | None = None  # see `read_store_key`
-    running: tuple[str, int] | None = None  # host and port of one that runs, such as with `run --port`
-    late: tuple[str, int] | None = None  # also if its lease ran out, see `read_service_address`
-
-
-def _read_known(config: Config) -> _Known:
+def _read_known(config: Config) -> tuple[str | None, Service | None]:
+    """What the store of a config knows of its service: the key (`read_store_key`), and the one on this machine."""
     if not config.may_have_store:
-        return _Known()
+        return None, None
     from aggregator.cli.stores import reading_store
-    from aggregator.store.requests import read_service_address, read_store_key
+    from aggregator.store.requests import read_service, read_store_key
 
     with suppress(StoreError), reading_store(config) as store:
-        path = str(config.path and config.path.absolute())
-        addresses = (read_service_address(store, path, even_late=even_late) for even_late in (False, True))
-        return _Known(read_store_key(store), *addresses)
-    return _Known()
+        return read_store_key(store), read_service(store, str(config.path and config.path.absolute()))
+    return None, None
 
 
 def _probe_url(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -35,7 +36,7 @@ MAX_KEPT_BODIES = 16_000_000
 """Characters of bodies with which it keeps no further feed."""
 
 _REFRESHED_COLUMNS = (
-    "title version shown_hash changed_at updated_at newest_at left_out pages stale_at unused_since".split()
+    "title version shown_hash changed_at updated_at newest_at left_out pages stale_at unused_since older".split()
 )
 _REFRESH = (
     update(feed)
@@ -125,7 +126,7 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
     is_changed = digest != row.shown_hash
     if not is_changed:
         window = loader.find_older(connection, row, window)
-        is_changed = loader.is_older_new(connection, row, window)
+        is_changed = row.older not in (None, json.dumps(window.feed.older))
     if is_changed or (archive and not is_complete(connection, row, window)):
         before = window
         if cut_at != writer.now:
@@ -145,6 +146,7 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
         "newest_at": window.newest_at,
         "stale_at": window.stale_at,
         "left_out": window.omitted.to_json(),
+        "older": json.dumps(window.feed.older),
         "unused_since": row.unused_since or writer.now if is_unused else None,
     }
     return values, new_version

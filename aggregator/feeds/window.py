@@ -97,22 +97,6 @@ _MEMBERS = (
     .order_by(*_NEWEST_FIRST)
     .limit(bindparam("most"))
 )
-_RANK = (feed_entry.c.released_at, feed_entry.c.published_at, entry.c.uid)
-_LEFT_PAGES = (
-    select(*_RANK)
-    .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(
-        feed_entry.c.feed_id == bindparam("feed_id"),
-        feed_entry.c.page.is_not(None),
-        feed_entry.c.page >= bindparam("page"),
-        feed_entry.c.left_at > bindparam("since"),
-    )
-)
-_RANK_OF = (
-    select(*_RANK, feed_entry.c.joined_at)
-    .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(feed_entry.c.feed_id == bindparam("feed_id"), entry.c.uid == bindparam("uid"))
-)
 _WITHDRAWN = (
     select(entry.c.uid, feed_entry.c.left_at)
     .join(entry, entry.c.id == feed_entry.c.entry_id)
@@ -253,20 +237,6 @@ class FeedLoader:
                     break
                 pages.add(member.page)
         return window if older == window.feed.older else replace(window, feed=replace(window.feed, older=older))
-
-    @staticmethod
-    def is_older_new(connection: Connection, row: AnyRow, window: Window) -> bool:
-        """Whether the first entry that the window does not show was another one at the last change of the feed of
-        `row`: it returned since, or one before it left. Only entries that left those pages since then are read."""
-        older = window.feed.older
-        if not window.feed.pages:
-            return False
-        values = {"feed_id": row.id, "page": older.page if older else 1, "since": row.changed_at}
-        left = connection.execute(_LEFT_PAGES, values).all()
-        if older is None:
-            return bool(left)
-        first = connection.execute(_RANK_OF, {"feed_id": row.id, "uid": older.id}).one()
-        return first.joined_at > row.changed_at or any(tuple(member) > tuple(first)[:-1] for member in left)
 
     def load_page(self, connection: Connection, row: AnyRow, page: AnyRow, terms: TopicTerms) -> ArchivePage:
         """One archive page of the feed of `row`."""

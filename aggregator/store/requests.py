@@ -6,34 +6,46 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
 
 from aggregator.store.database import Store
 from aggregator.store.lease import read_holder, read_token
 from aggregator.store.session import read_meta, write_meta
 
-_SERVICE, _ADDRESS, _ACCEPT_REMOVALS = "service", "service_address", "accept_removals"
-"""All hold the token of a lease, so they end with the service that has it."""
+_ADDRESS, _ACCEPT_REMOVALS = "service_address", "accept_removals"
+"""Both hold the token of a lease, so they end with the service that has it."""
+
+
+class Service(NamedTuple):
+    """A service on this machine."""
+
+    address: tuple[str, int]  # the host and port where it listens
+    runs: bool  # if not, its lease ran out, because it ended without a word, or because it cannot write
 
 
 def announce_service(store: Store, address: tuple[str, int], config: str) -> None:
     """Marks the holder of the lease as a service, which takes requests, has the config at this path, and listens at
     this host and port."""
     with store.write() as connection:
-        write_meta(connection, _SERVICE, store.lease.token)
         write_meta(connection, _ADDRESS, json.dumps([store.lease.token, platform.node(), *address, config]))
 
 
-def read_service_address(store: Store, config: str, *, even_late: bool = False) -> tuple[str, int] | None:
-    """The host and port where the service of this store and of the config at this path listens; None if none runs on
-    this machine. Other configs count too, unless the store is shared by several services. With `even_late` also if its
-    lease ran out, because it ended without a word, or because it cannot write."""
+def read_service(store: Store, config: str) -> Service | None:
+    """The service of this store and of the config at this path; None if none says that it is on this machine. Other
+    configs count too, unless the store is shared by several services."""
     with store.read() as connection:
-        if not even_late and read_holder(connection) is None:
-            return None
-        token, stored = read_token(connection), read_meta(connection, _ADDRESS)
-    stated, machine, host, port, its_config = json.loads(stored) if stored else (None, "", "", 0, "")
+        runs, token = read_holder(connection) is not None, read_token(connection)
+        stated, machine, host, port, its_config = _read_address(connection)
     is_its_own = token == stated and machine == platform.node() and (its_config == config or not store.is_shared)
-    return (host, port) if is_its_own else None
+    return Service((host, port), runs) if is_its_own else None
+
+
+def _read_address(connection: Connection) -> list[Any]:
+    """What `announce_service` stored: token, machine, host, port, config; the token is None if nothing is stored."""
+    stored = read_meta(connection, _ADDRESS)
+    return json.loads(stored) if stored else [None, "", "", 0, ""]
 
 
 def read_store_key(store: Store) -> str | None:
@@ -48,7 +60,7 @@ def request_accept_removals(store: Store) -> str | None:
     """Asks the running service to accept removals in its next cycle. Returns the service; None if none runs."""
     with store.write_request() as connection:
         holder, token = read_holder(connection), read_token(connection)
-        if holder is None or token is None or token != read_meta(connection, _SERVICE):
+        if holder is None or token is None or token != _read_address(connection)[0]:
             return None
         write_meta(connection, _ACCEPT_REMOVALS, token)
     return holder

@@ -194,6 +194,7 @@ feed = Table(
     Column("unused_since", BigInteger),  # when the feed of a topic lost its last entry
     Column("uid", _Bytewise),  # its Atom id, minted with its first slug
     Column("topic_name", Text),  # the topic as the first record spelled it
+    Column("older", Text),  # JSON: where its archive continues, as of its last refresh; none: not known yet
 )
 """`all`, the feeds of the config, and a row for every topic."""
 FEED_DIRTY = and_(feed.c.dirty, text("feed.dirty"))

@@ -1,0 +1,13 @@
+"""Feeds know where their archives continue; keys that nothing reads any more are gone."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0017"
+down_revision = "0016"
+
+
+def upgrade() -> None:
+    op.add_column("feed", sa.Column("older", sa.Text(), nullable=True))
+    op.execute("UPDATE feed SET dirty = true WHERE pages > 0")  # the next cycle stores it, and gives no new version
+    op.execute("DELETE FROM meta WHERE key IN ('late_updates', 'service')")
