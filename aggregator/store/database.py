@@ -33,7 +33,7 @@ from aggregator.paths import file_identity
 from aggregator.store.lease import Lease, read_holder
 from aggregator.store.schema import metadata
 
-SCHEMA = "0017"
+SCHEMA = "0018"
 """The newest migration. A store with an older one is migrated, a store with a newer one is refused."""
 
 _log = logging.getLogger(__name__)
