@@ -265,6 +265,30 @@ def test_the_words_of_a_wide_table_stay_whole(visit: Callable[..., Page]) -> Non
     eventually(lambda: page.evaluate("document.activeElement.scrollLeft") > 0)
 
 
+def test_a_full_story_is_as_wide_as_the_column_also_beside_a_picture(visit: Callable[..., Page]) -> None:
+    page = visit("long-reads/")
+    story = page.locator("article:has(.picture:visible)").first
+    story.get_by_text("Full story").click()
+    around, opened = story.bounding_box(), story.locator("details").bounding_box()
+    assert around
+    assert opened
+    assert around["width"] == opened["width"]
+
+
+def test_a_printed_story_begins_where_the_one_before_it_ends_and_has_all_columns_of_its_tables(
+    visit: Callable[..., Page],
+) -> None:
+    page = visit("long-reads/")
+    page.set_viewport_size({"width": 690, "height": 1000})  # A4 in pixels, less its margins
+    page.emulate_media(media="print")
+    story = page.locator("article").first
+    assert story.evaluate("(one) => getComputedStyle(one).breakInside") == "auto"
+    table = story.locator(".scroll")
+    expect(table).to_be_visible()
+    assert table.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    assert table.evaluate("(one) => getComputedStyle(one).overflowX") == "visible"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_fields_have_borders_that_can_be_seen(visit: Callable[..., Page], scheme: str) -> None:
     """WCAG 1.4.11."""
