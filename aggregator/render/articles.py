@@ -32,7 +32,7 @@ CACHE_BYTES = 20_000_000
 # Tags as the sanitiser writes them: a quoted value may hold any other character.
 _ATTRIBUTES = r'(?: [a-z]+="[^"]*+")*+>'
 _MEDIA_TAG = re.compile(rf"</?(?:img|audio|video|source|track|picture){_ATTRIBUTES}")
-_HEADING_TAG = re.compile(rf"<(/?)h[1-6]{_ATTRIBUTES}")
+_HEADING_TAG = re.compile(rf"<(/?)h([1-6])(?={_ATTRIBUTES})")
 _TABLE = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table'
 _BARE_IMAGE = re.compile(r'<img(?!(?: [a-z]+="[^"]*+")*? alt=)')
 
@@ -129,14 +129,31 @@ def _player(enclosure: Enclosure, *, has_media: bool) -> str:
 
 
 def _full_text(body_html: str, en: str, *, has_media: bool) -> str:
-    """The sanitised body. Its headings become bold text, because they would break the outline of the page, and wide
-    tables scroll, also by keyboard."""
-    shown = _HEADING_TAG.sub(lambda tag: "</strong></p>" if tag[1] else "<p><strong>", body_html)
+    """The sanitised body. Its headings continue the outline of the page, and wide tables scroll, also by keyboard."""
+    shown = _below_title(body_html)
     shown = _BARE_IMAGE.sub('<img alt=""', shown) if has_media else _MEDIA_TAG.sub("", shown)
     shown = shown.replace("<img ", '<img loading="lazy" referrerpolicy="no-referrer" ')
     shown = shown.replace("<table", _TABLE).replace("</table>", "</table></div>")
     shown = shown.replace("<audio ", '<audio preload="none" ').replace("<video ", '<video preload="none" ')
     return f'<details><summary{en}>Full story</summary><div class="body" dir="auto">{shown}</div></details>'
+
+
+def _below_title(body_html: str) -> str:
+    """The body with its headings below the h2 of its entry: each one level below the heading that it belongs to, so no
+    level is left out."""
+    levels: list[int] = []  # of the headings that the present one belongs to, as the body has them, and its own
+    shown: dict[str, int] = {}
+
+    def replace_level(tag: re.Match[str]) -> str:
+        if not tag[1]:
+            level = int(tag[2])
+            while levels and levels[-1] >= level:
+                levels.pop()
+            levels.append(level)
+            shown[tag[2]] = min(2 + len(levels), 6)
+        return f"<{tag[1]}h{shown.get(tag[2], tag[2])}"
+
+    return _HEADING_TAG.sub(replace_level, body_html)
 
 
 def _related(stories: Iterable[Related], en: str) -> str:

@@ -1146,9 +1146,26 @@ def test_headings_and_pictures_of_a_body_fit_into_the_page() -> None:
     feed = make_feed(make_entry(content=PLAIN._replace(body_html=body)), full=True)
     page = text_of(feed, "index.html")
     loading = 'loading="lazy" referrerpolicy="no-referrer"'
-    assert "<p><strong>Part &gt; 1</strong></p>" in page
+    assert '<h3 dir="ltr">Part &gt; 1</h3>' in page
     assert f'<img {loading} alt="" src="https://a.example/1.png">' in page
     assert f'<img {loading} src="https://a.example/2" alt="a > b">' in page
+
+
+@pytest.mark.parametrize(
+    ("levels", "shown"),
+    [
+        ("1 2 3 2 1", "3 4 5 4 3"),
+        ("2 3 4 5 6", "3 4 5 6 6"),
+        ("4 4 6", "3 3 4"),
+        ("3 2 4 3", "3 3 4 4"),  # begins below its second heading
+    ],
+)
+def test_headings_of_a_body_continue_the_outline_of_the_page(levels: str, shown: str) -> None:
+    body = "".join(f"<h{level}>Part</h{level}><p>Words</p>" for level in levels.split())
+    page = text_of(make_feed(make_entry(content=PLAIN._replace(body_html=body)), full=True), "index.html")
+    written = page.partition('<div class="body" dir="auto">')[2].partition("</details>")[0]
+    assert re.findall(r"<h(\d)>Part</h\1>", written) == shown.split()
+    assert body.count("<h") == written.count("<h") == written.count("</h")
 
 
 def test_a_table_of_a_body_scrolls_by_itself() -> None:
