@@ -171,6 +171,7 @@ def test_the_list_of_feeds_is_sorted(visit: Callable[..., Page]) -> None:
 @both_servers
 def test_a_url_is_copied(visit: Callable[..., Page], site: Published) -> None:
     page = visit("robots/")
+    page.get_by_text("Other formats").click()
     page.get_by_role("button", name="Copy the Atom URL").click()
     expect(page.get_by_text("Copied", exact=True)).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("The URL was copied")
@@ -205,7 +206,7 @@ def test_the_keyboard_reaches_the_content_first(visit: Callable[..., Page]) -> N
         reached.append(
             page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent")
         )
-    assert reached[:4] == ["Open in a reader", "Copy the RSS URL", "Copy the Atom URL", "Copy the JSON URL"]
+    assert reached[:3] == ["Copy the RSS URL", "Open in a reader", "Other formats"]
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
 
@@ -225,6 +226,11 @@ def test_a_list_of_feeds_is_compact_on_a_phone(visit: Callable[..., Page]) -> No
     assert max(heights) < 75, "250 feeds are at most 19,000 pixels"
 
 
+def test_the_first_screen_of_a_phone_has_a_story(visit: Callable[..., Page]) -> None:
+    page = visit("robots/", viewport={"width": 360, "height": 640})
+    expect(page.locator("article").first).to_be_in_viewport()
+
+
 def test_pictures_that_do_not_load_take_no_room(visit: Callable[..., Page]) -> None:
     page = visit("all/")
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
@@ -241,6 +247,8 @@ def test_the_pages_work_without_scripts(visit: Callable[..., Page], site: Publis
     expect(page.get_by_label("Filter the feeds")).to_be_hidden()
     page.get_by_role("link", name="Robots").click()
     expect(page.get_by_role("button")).to_have_count(0 if site.is_static else 1)  # of the search
+    expect(page.get_by_text("/robots/rss.xml")).to_be_visible()
+    page.get_by_text("Other formats").click()
     expect(page.get_by_text("/robots/atom.xml")).to_be_visible()
     expect(page.locator("audio").first).to_be_visible()
     expect(page.get_by_role("searchbox")).to_have_count(0 if site.is_static else 1)

@@ -1238,8 +1238,9 @@ def languages_of(page: str) -> dict[str, str]:
 
 
 OURS = {
-    "Skip to the content", "All feeds", "Subscribe", "RSS", "Open in a reader", "Copy", "Search", "Older stories →",
-    "More stories", "20 May 2020", "Changed", "Full story", "See also", "Video", "Everything", "By name", "2 stories",
+    "Skip to the content", "All feeds", "Subscribe", "RSS", "Open in a reader", "Copy", "Search", "Other formats",
+    "Older stories →", "More stories", "20 May 2020", "Changed", "Full story", "See also", "Video", "Everything",
+    "By name", "2 stories",
     "newest", "Choose what interests you", "Older stories of", "← Newer stories", "Pages, newest first", "in",
     "No feed has these words.", "All feeds as OPML", "Page 2 of 2, the newest; page 1 has the oldest stories.",
     "Older stories of AI – Notes, page 2", "Older stories of Everything – Notes, page 2",
