@@ -102,7 +102,7 @@ def _render_card(entry: Entry, scope: CardScope, kinds: Iterable[str]) -> dict[s
         f'<h2 dir="auto">{link}</h2>',
         f'<p class="summary" dir="auto">{summary}</p>' if summary else "",
         *(_player(enclosure, has_media=scope.has_media) for enclosure in content.enclosures),
-        _full_text(content.body_html, en, has_media=scope.has_media) if scope.feed.full else "",
+        _full_text(content.body_html, title, en, has_media=scope.has_media) if scope.feed.full else "",
         _related(content.related, en) if content.related else "",
         _topics(entry.topics, scope.linked) if entry.topics else "",
         "</article>",
@@ -128,14 +128,18 @@ def _player(enclosure: Enclosure, *, has_media: bool) -> str:
     return f'<p class="media">{_outside_link(enclosure.url, name)}</p>'
 
 
-def _full_text(body_html: str, en: str, *, has_media: bool) -> str:
-    """The sanitised body. Its headings continue the outline of the page, and wide tables scroll, also by keyboard."""
+def _full_text(body_html: str, title: str, en: str, *, has_media: bool) -> str:
+    """The sanitised body, opened by a control that has the title in its name. Its headings continue the outline of the
+    page, wide tables scroll, also by keyboard, and an item of a list with a box has no bullet."""
     shown = _below_title(body_html)
     shown = _BARE_IMAGE.sub('<img alt=""', shown) if has_media else _MEDIA_TAG.sub("", shown)
     shown = shown.replace("<img ", '<img loading="lazy" referrerpolicy="no-referrer" ')
+    shown = shown.replace("<li>☐ ", '<li class="task">☐ ').replace("<li>☑ ", '<li class="task">☑ ')
     shown = shown.replace("<table", _TABLE).replace("</table>", "</table></div>")
     shown = shown.replace("<audio ", '<audio preload="none" ').replace("<video ", '<video preload="none" ')
-    return f'<details><summary{en}>Full story</summary><div class="body" dir="auto">{shown}</div></details>'
+    name = f"<span{en}>Full story</span>" if en else "Full story"
+    summary = f'<summary>{name}<span class="unseen" dir="auto">: {title}</span></summary>'
+    return f'<details>{summary}<div class="body" dir="auto">{shown}</div></details>'
 
 
 def _below_title(body_html: str) -> str:

@@ -16,12 +16,14 @@ from playwright.sync_api import Page, expect
 pytest_plugins = ["visits"]
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
+EMPTY = ("calm", "dull", "empty")
 TOPICS = ("Cities", "Maps", "Street maps", "Robots", "Seeds")
 CONFIG = {
     "output": 'limit = 12\nmin_stay = "0s"',
     "topics.parent": '"Maps" = "Cities"\n"Street maps" = "Maps"',
     "[feed]": 'slug = "long-reads"\ntitle = "Long reads"\ncontent = "full"\ntopics.any = ["Robots"]\n'
-    '[[feed]]\nslug = "quiet"\ntitle = "Quiet"\nmin_quality = 99',
+    '[[feed]]\nslug = "quiet"\ntitle = "Quiet"\nmin_quality = 99'
+    + "".join(f'\n[[feed]]\nslug = "{name}"\ntitle = "{name.title()}"\nmin_quality = 99' for name in EMPTY),
 }
 BODY = """\
 ## A part
@@ -62,7 +64,7 @@ def fill(shop: Shop, url: str) -> None:
             f'topics: ["{TOPICS[number % 5]}"]\nimages: [{{url: "{url}images/{image}", width: 1200, height: 750}}]\n'
             f'provider: {{name: "Streetwise", domain: "streets.example"}}\nlocale: {"de" if number % 7 == 0 else "en"}\n'
         )
-        front += f"webUrl: https://news.example/{number}\n" if number % 5 else ""
+        front += f"webUrl: https://news.example/{number}\n" if number % 5 and number != 53 else ""
         front += f"enclosure: {url}images/hum.mp3\n" if number % 4 == 0 else ""
         front += 'related: [{title: "More", webUrl: "https://news.example/more"}]\n' if number % 3 == 0 else ""
         shop.write(f"{number}.md", f"---\n{front}---\n{BODY.replace('IMAGE', f'{url}images/{image}')}")
@@ -135,10 +137,11 @@ def test_pages_fit_any_window_and_lines_of_facts_begin_where_the_text_around_the
 
 def test_the_list_of_feeds_is_filtered(visit: Callable[..., Page]) -> None:
     page = visit("")
-    assert rows(page) == ["Cities", "Maps", "Street maps", "Long reads", "Quiet", "Robots", "Seeds"]
+    names = ["Calm", "Cities", "Maps", "Street maps", "Dull", "Empty", "Long reads", "Quiet", "Robots", "Seeds"]
+    assert rows(page) == names
     page.get_by_label("Filter the feeds").fill("MAPS str")
     assert rows(page) == ["Street maps"]
-    expect(page.get_by_role("status")).to_have_text("1 of 7 feeds")
+    expect(page.get_by_role("status")).to_have_text("1 of 10 feeds")
     expect(page.get_by_text("in Maps")).to_be_visible()
     for words in ("newest", "stories", "2026", "in"):  # which the lines have, and no feed
         page.get_by_label("Filter the feeds").fill(words)
@@ -149,7 +152,7 @@ def test_the_list_of_feeds_is_filtered(visit: Callable[..., Page]) -> None:
     page.get_by_label("Filter the feeds").press("Enter")
     assert page.url.endswith("/")
     page.get_by_label("Filter the feeds").fill("")
-    assert len(rows(page)) == 7
+    assert rows(page) == names
 
 
 def test_the_list_of_feeds_is_sorted(visit: Callable[..., Page]) -> None:
@@ -165,7 +168,7 @@ def test_the_list_of_feeds_is_sorted(visit: Callable[..., Page]) -> None:
     assert newest == sorted(newest, reverse=True)
     assert indented
     page.get_by_label("Sort the feeds").select_option("By name")
-    assert rows(page)[:3] == ["Cities", "Maps", "Street maps"]
+    assert rows(page)[:4] == ["Calm", "Cities", "Maps", "Street maps"]
 
 
 @both_servers
@@ -243,7 +246,7 @@ def test_pictures_that_do_not_load_take_no_room(visit: Callable[..., Page]) -> N
 
 def test_the_pages_work_without_scripts(visit: Callable[..., Page], site: Published) -> None:
     page = visit("", java_script_enabled=False)
-    assert len(rows(page)) == 7
+    assert len(rows(page)) == 10
     expect(page.get_by_label("Filter the feeds")).to_be_hidden()
     page.get_by_role("link", name="Robots").click()
     expect(page.get_by_role("button")).to_have_count(0 if site.is_static else 1)  # of the search
@@ -321,6 +324,15 @@ def test_an_entry_without_a_link_has_an_anchor(visit: Callable[..., Page]) -> No
     link = page.get_by_role("link", name="Story 50", exact=True)
     link.click()
     assert page.locator(f"article{page.evaluate('location.hash')} h2").text_content() == "Story 50"
+
+
+def test_the_title_of_an_entry_without_a_link_opens_its_full_story(visit: Callable[..., Page]) -> None:
+    page = visit("long-reads/")
+    story = page.locator("article", has_text="Story 53")
+    story.get_by_role("link", name="Story 53").click()
+    expect(story.locator(".body")).to_be_visible()
+    page.reload()
+    expect(story.locator(".body")).to_be_visible()
 
 
 @both_servers

@@ -1168,6 +1168,12 @@ def test_headings_of_a_body_continue_the_outline_of_the_page(levels: str, shown:
     assert body.count("<h") == written.count("<h") == written.count("</h")
 
 
+def test_an_item_of_a_list_with_a_box_has_no_bullet_too() -> None:
+    body = "<ul><li>☑ done</li><li>☐ open</li><li>plain</li></ul>"
+    page = text_of(make_feed(make_entry(content=PLAIN._replace(body_html=body)), full=True), "index.html")
+    assert '<ul><li class="task">☑ done</li><li class="task">☐ open</li><li>plain</li></ul>' in page
+
+
 def test_a_table_of_a_body_scrolls_by_itself() -> None:
     table = (
         "<table><tbody><tr><td><table><tbody><tr><td>&lt;table&gt;</td></tr></tbody></table></td></tr></tbody></table>"
@@ -1352,7 +1358,7 @@ def test_a_page_in_a_language_from_right_to_left_has_that_direction_and_our_text
     feed = make_feed(make_entry(content=hebrew), full=True, language="he")
     page = text_of(feed, "index.html", site=replace(SITE, language="he"))
     assert page.startswith('<!doctype html>\n<html lang="he" dir="rtl">')
-    for ours in ("Skip to the content</a>", "Full story</summary>", "20 May 2020</time>", "Changed <time"):
+    for ours in ("Skip to the content</a>", "Full story</span>", "20 May 2020</time>", "Changed <time"):
         start = page.rindex("<", 0, page.index(ours))
         assert 'lang="en" dir="ltr"' in page[start : page.index(ours)], ours
     english = text_of(make_feed(make_entry(content=hebrew), full=True), "index.html")
