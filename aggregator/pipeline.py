@@ -417,7 +417,7 @@ class Pipeline:
                 yield from self._made(feed.slug, render, problems)
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
-                summaries = refreshed.summaries or summarise_feeds(connection, self.policy, site.title)
+                summaries = refreshed.summaries or summarise_feeds(connection, self.policy, site)
                 yield from self._made(INDEX, partial(render_index, summaries, site, options), problems)
 
     def _made(

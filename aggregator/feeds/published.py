@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
 from aggregator.model import FeedSummary, Topic
-from aggregator.settings import FeedPolicy
+from aggregator.settings import FeedPolicy, Site
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import ALL_FEED, AnyRow, feed, old_slug
 from aggregator.store.session import from_us
@@ -41,7 +41,7 @@ def feed_rows(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
     return {row.slug: row for row in connection.execute(published_feeds(policy, feed))}
 
 
-def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
+def summarise_feeds(connection: Connection, policy: FeedPolicy, site: Site) -> tuple[FeedSummary, ...]:
     """The list of published feeds: `all`, then the others by title."""
     columns = (feed.c.id, feed.c.slug, feed.c.topic, feed.c.title, feed.c.size, feed.c.newest_at, feed.c.updated_at)
     rows = connection.execute(published_feeds(policy, *columns, feed.c.stale_at)).all()
@@ -51,7 +51,7 @@ def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str)
         FeedSummary(
             row.slug,
             row.title,
-            describe(row, policy, row.title, site_title),
+            describe(row, policy, row.title, site),
             row.size,
             None if row.newest_at is None else from_us(row.newest_at),
             from_us(row.updated_at),
@@ -68,12 +68,14 @@ def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     return {row.topic: row.slug for row in rows}
 
 
-def describe(row: AnyRow, policy: FeedPolicy, title: str, site_title: str) -> str:
+def describe(row: AnyRow, policy: FeedPolicy, title: str, site: Site) -> str:
     """The description of the feed of `row`, which has this title."""
     spec = policy.specs.get(row.slug)
     if configured := (spec.description if spec else "") or policy.tables.descriptions.get(row.topic, ""):
         return configured
-    return f"Everything from {site_title}" if row.id == ALL_FEED else f"{title} from {site_title}"
+    if row.id == ALL_FEED:
+        return site.description or f"Everything from {site.title}"
+    return f"{title} from {site.title}"
 
 
 # terms of topics

@@ -312,7 +312,7 @@ class FeedLoader:
             slug=row.slug,
             id=row.uid,
             title=title,
-            description=describe(row, self.policy, title, self._site.title),
+            description=describe(row, self.policy, title, self._site),
             language=(spec.language if spec else "") or self._site.language,
             updated=from_us(row.updated_at),
             full=self.is_full(row),

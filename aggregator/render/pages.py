@@ -127,7 +127,7 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
         root="",
         path="",
         language=site.language,
-        description=f"Every feed of {site.title}, to read or to follow in a feed reader.",
+        description=site.description or f"Every feed of {site.title}, to read or to follow in a feed reader.",
         alternates=_alternates(ALL, site.title, site, options) if everything else (),
         everything=everything,
         lines=[_feed_line(feed, depth, titles[feed.parent] if depth else "", site) for feed, depth in others],

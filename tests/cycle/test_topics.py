@@ -210,6 +210,26 @@ def test_a_feed_without_description_names_itself_and_the_site(site: SiteFolder) 
         assert etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}subtitle") == expected
 
 
+def test_the_description_of_the_site_is_that_of_the_feed_of_everything(site: SiteFolder) -> None:
+    publish(site, ["AI"])
+    before, updated = site.documents(), feed_updated(site, "all")
+    text = site.config_file.read_text()
+    site.close()
+    site.config_file.write_text(text.replace("[site]\n", '[site]\ndescription = "On <small> things"\n'))
+    site.run(LATER)
+    assert site.feed("all")["description"] == "On <small> things"
+    assert etree.parse(site.output / "all" / "rss.xml").findtext("channel/description") == "On <small> things"
+    assert etree.parse(site.output / "all" / "atom.xml").findtext(f"{ATOM}subtitle") == "On <small> things"
+    assert feed_updated(site, "all") == updated
+    home = site.documents()["index.html"].decode()
+    assert '<meta name="description" content="On &lt;small&gt; things">' in home
+    assert '<p class="lede" dir="auto">On &lt;small&gt; things</p>' in home
+    site.close()
+    site.config_file.write_text(text)
+    site.run(LATER_STILL)
+    assert site.documents() == before
+
+
 def test_titles_and_descriptions_follow_the_tables(site: SiteFolder) -> None:
     publish(site, ["AI"], ["Maps"])
     before = site.documents()
