@@ -190,7 +190,19 @@ def _topics(topics: Iterable[Topic], linked: Container[str]) -> str:
     return "\n".join(('<ul class="chips" aria-label="Topics">', *chips, "</ul>"))
 
 
+def without_link(card: str, link: str) -> str:
+    """The card with one of its chip links as the topic of the page itself. Afterwards, because pages share cards."""
+    before, _, after = card.rpartition(link)
+    name, _, rest = after.partition("</a>")
+    return f'{before}<span aria-current="page" dir="auto">{name}</span>{rest}'
+
+
+def chip_link(slug: str) -> str:
+    """The start tag of the link to the page of a topic."""
+    return f'<a href="../{escape(slug)}/" dir="auto">'
+
+
 def _chip(slug: str, name: str, *, linked: bool) -> str:
     text = escape(name)
-    chip = f'<a href="../{escape(slug)}/" dir="auto">{text}</a>' if linked else f'<span dir="auto">{text}</span>'
+    chip = f"{chip_link(slug)}{text}</a>" if linked else f'<span dir="auto">{text}</span>'
     return f"<li>{chip}</li>"

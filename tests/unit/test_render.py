@@ -31,11 +31,13 @@ from aggregator.model import (
     Enclosure,
     Entry,
     Feed,
+    FeedLink,
     FeedSummary,
     Image,
     Older,
     Provider,
     Related,
+    Relatives,
     Topic,
     Withdrawal,
     content_json,
@@ -1010,10 +1012,46 @@ def root_of(page: str) -> str:
 
 
 def test_page_links_only_to_topics_that_have_one() -> None:
-    page = text_of(make_feed(make_entry(content=RICH)), "index.html", linked=frozenset(["ai"]))
+    page = text_of(make_feed(make_entry(content=RICH), slug="all"), "index.html", linked=frozenset(["ai"]))
     assert '<a href="../ai/" dir="auto">AI</a>' in page
     assert "../edge-ai/" not in page
     assert "Edge AI" in page
+
+
+def test_the_page_of_a_topic_has_no_links_to_itself() -> None:
+    page = text_of(make_feed(make_entry(), make_entry(2)), "index.html", linked=frozenset(["ai", "edge-ai"]))
+    assert page.count('<li><span aria-current="page" dir="auto">AI</span></li>') == 2
+    assert page.count('<li><a href="../edge-ai/" dir="auto">Edge AI</a></li>') == 2
+    assert 'href="../ai/"' not in page
+
+
+def test_the_page_of_a_topic_links_to_those_above_and_below() -> None:
+    above, below = (FeedLink("a", "A & o"), FeedLink("b", "B")), tuple(FeedLink(f"c{n}", f"C{n}") for n in range(9))
+    few = text_of(make_feed(), "index.html", relatives=Relatives(above, (*below[:7], FeedLink("none", "\u200b"))))
+    nav = etree.HTML(few).xpath("//main//nav")
+    assert [one.get("aria-label") for one in nav] == ["Topics above", "Topics below"]
+    assert [link.text for link in nav[0].iter("a")] == ["A & o", "B"]
+    assert [link.get("href") for link in nav[1].iter("a")] == [*[f"../c{n}/" for n in range(7)], "../none/"]
+    assert [link.text for link in nav[1].iter("a")][-1] == "none"
+    many = text_of(make_feed(), "index.html", relatives=Relatives((), below))
+    assert "<details><summary>9 topics below</summary>" in many
+    assert "Topics above" not in many
+
+
+def test_a_page_with_many_topics_below_has_less_than_100_kb() -> None:
+    entries = [make_entry(number, LONG) for number in range(200)]
+    below = tuple(FeedLink(f"topic-{n}", f"The topic with the number {n}") for n in range(200))
+    page = text_of(make_feed(*entries), "index.html", relatives=Relatives((), below))
+    assert page.count("The topic with the number") == 200
+    assert len(page.encode()) < 100_000
+
+
+def test_the_page_of_a_feed_says_how_many_stories_it_has_and_the_date_of_the_newest() -> None:
+    page = text_of(make_feed(make_entry(), make_entry(2)), "index.html")
+    facts = '<p class="meta"><span>2 stories here</span>'
+    assert f'{facts}<span>newest <time datetime="2020-05-20T11:00:00+00:00">20 May 2020</time></span></p>' in page
+    assert "<span>1 story here</span></p>" in text_of(make_feed(make_entry(published=None)), "index.html")
+    assert " here</span>" not in text_of(make_feed(), "index.html")
 
 
 def test_page_shows_the_fields_of_an_entry() -> None:
@@ -1358,7 +1396,7 @@ def test_a_page_in_a_language_from_right_to_left_has_that_direction_and_our_text
     feed = make_feed(make_entry(content=hebrew), full=True, language="he")
     page = text_of(feed, "index.html", site=replace(SITE, language="he"))
     assert page.startswith('<!doctype html>\n<html lang="he" dir="rtl">')
-    for ours in ("Skip to the content</a>", "Full story</span>", "20 May 2020</time>", "Changed <time"):
+    for ours in ("Skip to the content</a>", "Full story</span>", "20 May 2020</time></p>", "Changed <time"):
         start = page.rindex("<", 0, page.index(ours))
         assert 'lang="en" dir="ltr"' in page[start : page.index(ours)], ours
     english = text_of(make_feed(make_entry(content=hebrew), full=True), "index.html")
