@@ -225,6 +225,7 @@ def render_archive_list(
         page_title=title if title == site.title else f"{title} – {site.title}",
         own="" if feed.slug == ALL or not english(feed.language) else _html(f' lang="{escape(feed.language)}"'),
         is_everything=feed.slug == ALL,
+        description=f"Older stories of {title}, page {number} of the archive.",
         number=number,
         is_newest=is_newest,
         # its own Atom document never gets a new entry, so nobody should follow that

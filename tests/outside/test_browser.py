@@ -41,6 +41,7 @@ Words, [a link](https://a.example/), `code` and
 KINDS = {
     "home": "",
     "feed": "all/",
+    "topic": "maps/",
     "full": "long-reads/",
     "empty": "quiet/",
     "archive": "all/archive/",
@@ -155,6 +156,17 @@ def test_the_list_of_feeds_is_filtered(visit: Callable[..., Page]) -> None:
     assert rows(page) == names
 
 
+def test_topics_lead_up_and_down(visit: Callable[..., Page]) -> None:
+    page = visit("cities/")
+    page.get_by_label("Topics below").get_by_role("link", name="Maps").click()
+    page.get_by_label("Topics below").get_by_role("link", name="Street maps").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Street maps")
+    above = page.get_by_label("Topics above").get_by_role("link")
+    expect(above).to_have_text(["Cities", "Maps"])
+    above.first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Cities")
+
+
 def test_the_list_of_feeds_is_sorted(visit: Callable[..., Page]) -> None:
     page = visit("")
     maps = page.get_by_role("link", name="Maps", exact=False).first
@@ -221,6 +233,21 @@ def test_the_pages_follow_the_colours_of_the_system(visit: Callable[..., Page]) 
             "['backgroundColor', 'color'].map((name) => getComputedStyle(document.body)[name].match(/\\d+/)[0])"
         )
         assert (int(background) < 60 < 180 < int(text)) == is_dark
+
+
+def test_a_short_list_of_feeds_has_no_filter(visit: Callable[..., Page]) -> None:
+    page = visit("")
+    expect(page.get_by_label("Filter the feeds")).to_be_visible()
+    page.route("**/", lambda route: route.fulfill(body=without_a_feed(route.fetch().text()), content_type="text/html"))
+    page.reload()
+    assert len(rows(page)) == 9
+    expect(page.get_by_label("Filter the feeds")).to_be_hidden()
+
+
+def without_a_feed(home: str) -> str:
+    """The home page without the last feed of its list."""
+    before, _, after = home.rpartition("<li>")
+    return before + after.partition("</li>")[2]
 
 
 def test_a_list_of_feeds_is_compact_on_a_phone(visit: Callable[..., Page]) -> None:

@@ -1256,6 +1256,11 @@ def test_an_archive_page_for_people_leads_to_its_neighbours() -> None:
     assert '<link rel="canonical" href="https://feeds.example/ai/archive/">' in start
 
 
+def test_an_archive_page_says_what_it_is_where_others_show_it() -> None:
+    page = archive_documents(2, make_entry(1), feed=make_feed(pages=3))[1].body.decode()
+    assert '<meta name="description" content="Older stories of AI, page 2 of the archive.">' in page
+
+
 def test_an_archive_page_announces_the_feeds_and_not_itself() -> None:
     """Who follows an archive page would never get a new story."""
     feed = make_feed(pages=2)
