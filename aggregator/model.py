@@ -279,6 +279,24 @@ class Older(NamedTuple):
     is_first: bool  # nothing of the page is in the document
 
 
+class FeedLink(NamedTuple):
+    """Another feed, as a page links to it."""
+
+    slug: str
+    title: str
+
+
+class Relatives(NamedTuple):
+    """The feeds of the topics above and below the topic of a feed, which its page links to."""
+
+    parents: tuple[FeedLink, ...] = ()  # the topmost first
+    children: tuple[FeedLink, ...] = ()  # by title
+
+
+NO_RELATIVES = Relatives()
+"""A feed that is not of a topic, or of one without parents and children."""
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
     """What a slug publishes now."""

@@ -32,17 +32,17 @@ from aggregator.errors import (
 from aggregator.feeds.active import NO_RULES, ActiveRules
 from aggregator.feeds.active_config import ActiveConfig, is_active
 from aggregator.feeds.archives import Keep, PageKey, load_pages, page_versions
-from aggregator.feeds.published import read_topic_terms, summarise_feeds
+from aggregator.feeds.published import TopicTerms, read_topic_terms, summarise_feeds
 from aggregator.feeds.urls import lost_paths, topic_redirects
 from aggregator.feeds.versions import (
     Refreshed,
-    feed_versions,
+    document_versions,
     index_version,
     load_feeds,
 )
 from aggregator.feeds.window import FeedLoader
 from aggregator.ingest import PARSER_VERSION
-from aggregator.model import ArchivePage, CycleResult, Document, Feed
+from aggregator.model import NO_RELATIVES, ArchivePage, CycleResult, Document, Feed
 from aggregator.output.bucket import OutputBucket
 from aggregator.output.folder import OutputFolder
 from aggregator.output.manifest import EMPTY_MANIFEST, MANIFEST_PATH
@@ -277,7 +277,8 @@ class Pipeline:
         """
         self.stages.enter(FEEDS)
         read: Reading = (lambda: nullcontext(snapshot)) if snapshot is not None else self.store.read
-        goal = self._read_goal(read, held_versions, None if snapshot is not None else refreshed.pages)
+        changed_pages = None if snapshot is not None else refreshed.pages
+        goal = self._read_goal(read, held_versions, changed_pages, refreshed.terms)
         problems: list[str] = []
         try:
             if is_unscanned and self._output.manifest().store not in (EMPTY_MANIFEST.store, goal.store_id):
@@ -329,13 +330,18 @@ class Pipeline:
         return message
 
     def _read_goal(
-        self, read: Reading, held_versions: Mapping[str, str] | None, changed_pages: Collection[PageKey] | None
+        self,
+        read: Reading,
+        held_versions: Mapping[str, str] | None,
+        changed_pages: Collection[PageKey] | None,
+        terms: TopicTerms,
     ) -> _Goal:
         """What to compare with the folder. If it is complete, with `held_versions`, the targets are feeds with another
         version and `changed_pages` (None: all pages), and everything from time to time."""
         is_unchanged = held_versions is not None and self._output.is_unchanged()
         with read() as connection:
-            versions = feed_versions(connection, self.policy) | {INDEX: index_version(connection)}
+            versions = document_versions(connection, self.policy, terms, pages=self.options.pages)
+            versions[INDEX] = index_version(connection)
             is_complete = is_unchanged and held_versions is not None and held_versions.keys() == versions.keys()
             is_whole = not is_complete or time.monotonic() - self._compared_at > self._output.compare_every_s
             same = {} if is_whole or held_versions is None else held_versions
@@ -413,11 +419,12 @@ class Pipeline:
                 yield from self._made(name, partial(render_archive_page, feed, page, site, options), problems)
                 self.progress("archive pages", done, len(unkept))
             for done, feed in enumerate(load_feeds(connection, self.loader, terms, slugs, refreshed.feeds), 1):
-                render = partial(render_feed, feed, site, options, linked=terms.published)
+                relatives = terms.relatives.get(feed.slug, NO_RELATIVES)
+                render = partial(render_feed, feed, site, options, linked=terms.published, relatives=relatives)
                 yield from self._made(feed.slug, render, problems)
                 self.progress("feeds", done, len(slugs))
             if INDEX in dirty:
-                summaries = refreshed.summaries or summarise_feeds(connection, self.policy, site.title)
+                summaries = refreshed.summaries or summarise_feeds(connection, self.policy, site)
                 yield from self._made(INDEX, partial(render_index, summaries, site, options), problems)
 
     def _made(

@@ -88,6 +88,7 @@ class Site:
     feed_title: str = "{title} – {site}"  # what readers show as the title of a feed
     stylesheet: str = ""  # the CSS of the site, after ours
     timezone: ZoneInfo = UTC_ZONE  # of the dates on pages
+    description: str = ""  # what the site is about; also of the feed `all`
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,7 @@ def feeds_data(config: Config, connection: Connection) -> list[dict[str, Any]]:
             "updated": stamp(feed.updated),
             "url": f"{config.site.base_url}{feed.slug}/{file_name}",
         }
-        for feed in summarise_feeds(connection, config.feed_policy(), config.site.title)
+        for feed in summarise_feeds(connection, config.feed_policy(), config.site_facts())
     ]
 
 

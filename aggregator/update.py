@@ -197,8 +197,8 @@ class Update:
         retired = self._is_whole and retire_empty(writer, self._policy)
         refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop, self._keep)
         if refreshed.any_dirty or retired or not self._was_current:
-            title, pages = pipeline.site.title, pipeline.options.pages
-            refreshed.summaries = refresh_index(writer, self._policy, title, pages=pages)
+            pages = pipeline.options.pages
+            refreshed.summaries = refresh_index(writer, self._policy, pipeline.site, pages=pages)
             pipeline.refresh_redirects(writer)
         return refreshed
 

@@ -113,6 +113,7 @@ class Config:
             feed_title=self.site.feed_title,
             stylesheet=self.site.stylesheet or "",
             timezone=self.site.timezone,
+            description=self.site.description or "",
         )
 
     def output_options(self) -> OutputOptions:

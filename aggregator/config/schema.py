@@ -113,6 +113,9 @@ class SiteTable(Table):
 
     id: Text | None = _key(None, "All ids are made from it; never change it", "feeds.example.org")
     title: Text = _key("Feeds", "Title of the site and of the feed of all records")
+    description: Text | None = _key(
+        None, "What the site is about: on its home page, and of the feed of all records", "News about small things"
+    )
     base_url: Annotated[str, AfterValidator(values.check_base_url)] = _key(
         "http://127.0.0.1:8000/", "Public URL of the output folder"
     )

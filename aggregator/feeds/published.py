@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
-from aggregator.model import FeedSummary, Topic
-from aggregator.settings import FeedPolicy
+from aggregator.model import FeedLink, FeedSummary, Relatives, Topic
+from aggregator.settings import FeedPolicy, Site
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import ALL_FEED, AnyRow, feed, old_slug
 from aggregator.store.session import from_us
@@ -41,7 +43,7 @@ def feed_rows(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
     return {row.slug: row for row in connection.execute(published_feeds(policy, feed))}
 
 
-def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str) -> tuple[FeedSummary, ...]:
+def summarise_feeds(connection: Connection, policy: FeedPolicy, site: Site) -> tuple[FeedSummary, ...]:
     """The list of published feeds: `all`, then the others by title."""
     columns = (feed.c.id, feed.c.slug, feed.c.topic, feed.c.title, feed.c.size, feed.c.newest_at, feed.c.updated_at)
     rows = connection.execute(published_feeds(policy, *columns, feed.c.stale_at)).all()
@@ -51,7 +53,7 @@ def summarise_feeds(connection: Connection, policy: FeedPolicy, site_title: str)
         FeedSummary(
             row.slug,
             row.title,
-            describe(row, policy, row.title, site_title),
+            describe(row, policy, row.title, site),
             row.size,
             None if row.newest_at is None else from_us(row.newest_at),
             from_us(row.updated_at),
@@ -68,21 +70,36 @@ def topic_slugs(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     return {row.topic: row.slug for row in rows}
 
 
-def describe(row: AnyRow, policy: FeedPolicy, title: str, site_title: str) -> str:
+def describe(row: AnyRow, policy: FeedPolicy, title: str, site: Site) -> str:
     """The description of the feed of `row`, which has this title."""
     spec = policy.specs.get(row.slug)
     if configured := (spec.description if spec else "") or policy.tables.descriptions.get(row.topic, ""):
         return configured
-    return f"Everything from {site_title}" if row.id == ALL_FEED else f"{title} from {site_title}"
+    if row.id == ALL_FEED:
+        return site.description or f"Everything from {site.title}"
+    return f"{title} from {site.title}"
 
 
 # terms of topics
 
+NO_FAMILY: Mapping[str, Relatives] = MappingProxyType({})
+"""No feed has relatives."""
+
 
 class TopicTerms:
-    """The category terms of topics: the slug of the topic's feed, else its pin, else an unused slug."""
+    """The category terms of topics: the slug of the topic's feed, else its pin, else an unused slug. `relatives` are
+    those of each feed that has any, by slug."""
 
-    def __init__(self, slugs: Mapping[str, str], configured: frozenset[str], pins: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        slugs: Mapping[str, str],
+        configured: frozenset[str],
+        pins: Mapping[str, str],
+        relatives: Mapping[str, Relatives] = NO_FAMILY,
+    ) -> None:
+        self.relatives = relatives
+        # part of the versions of documents, so that a page is rendered again when its links differ
+        self.relatives_digests = {slug: _digest(repr(found)) for slug, found in relatives.items()}
         self.published = frozenset(slugs.values()) | configured
         self._terms, self._configured = {**pins, **slugs}, configured
         self._taken = self.published.union(pins.values())
@@ -106,15 +123,56 @@ class TopicTerms:
 
 def read_topic_terms(connection: Connection, policy: FeedPolicy) -> TopicTerms:
     """The category terms of topics; the same object while they are the same, because caches of entries look for it."""
-    slugs, pins = topic_slugs(connection, policy), policy.tables.slugs
-    return _topic_terms(tuple(slugs.items()), frozenset(policy.specs), tuple(pins.items()))
+    columns, tables = (feed.c.topic, feed.c.slug, feed.c.topic_name), policy.tables
+    rows = connection.execute(published_feeds(policy, *columns).where(feed.c.topic.is_not(None))).all()
+    links = [(row.topic, FeedLink(row.slug, topic_title(row, policy))) for row in rows if tables.parents]
+    slugs = tuple([(row.topic, row.slug) for row in rows])
+    pins, parents = tuple(tables.slugs.items()), tuple(tables.parents.items())
+    return _topic_terms(slugs, frozenset(policy.specs), pins, tuple(links), parents)
 
 
 @lru_cache(maxsize=4)
 def _topic_terms(
-    slugs: tuple[tuple[str, str], ...], configured: frozenset[str], pins: tuple[tuple[str, str], ...]
+    slugs: tuple[tuple[str, str], ...],
+    configured: frozenset[str],
+    pins: tuple[tuple[str, str], ...],
+    links: tuple[tuple[str, FeedLink], ...],
+    parents: tuple[tuple[str, str], ...],
 ) -> TopicTerms:
-    return TopicTerms(dict(slugs), configured, dict(pins))
+    return TopicTerms(dict(slugs), configured, dict(pins), _find_relatives(dict(links), dict(parents)))
+
+
+def _find_relatives(links: Mapping[str, FeedLink], parents: Mapping[str, str]) -> dict[str, Relatives]:
+    """The relatives of each feed that has any, by slug; `links` are the feeds by topic. Topics without a feed are left
+    out, so that what is below them is below the next topic above."""
+    lines, children = dict[str, list[FeedLink]](), dict[str, list[FeedLink]]()
+    for topic, link in links.items():
+        line: list[FeedLink] = []
+        above = parents.get(topic)
+        while above is not None:
+            line += [links[above]] if above in links else []
+            above = parents.get(above)
+        if line:
+            lines[link.slug] = line[::-1]
+            children.setdefault(line[0].slug, []).append(link)
+    return {
+        slug: Relatives(
+            tuple(lines.get(slug, ())),
+            tuple(sorted(children.get(slug, ()), key=lambda link: (link.title.casefold(), link.slug))),
+        )
+        for slug in lines.keys() | children.keys()
+    }
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(errors="replace"), digest_size=4).hexdigest()
+
+
+def topic_title(row: AnyRow, policy: FeedPolicy) -> str:
+    """The title of the feed of `row`: as the config says, else the name of the topic, else the slug."""
+    spec = policy.specs.get(row.slug)
+    configured = (spec.title if spec else "") or policy.tables.titles.get(row.topic)
+    return configured or row.topic_name or str(row.slug)
 
 
 # topics without a feed, and slugs

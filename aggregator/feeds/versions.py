@@ -24,7 +24,7 @@ from aggregator.feeds.published import TopicTerms, published_feeds, read_topic_t
 from aggregator.feeds.registry import give_slugs
 from aggregator.feeds.window import FeedLoader, Window, json_digest, links_facts, merged_facts
 from aggregator.model import Entry, Feed, FeedSummary
-from aggregator.settings import FeedPolicy
+from aggregator.settings import FeedPolicy, Site
 from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, AnyRow, feed, feed_entry
 from aggregator.store.session import Writer, execute_many, from_us, read_meta, to_us, write_meta
@@ -191,6 +191,14 @@ def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     return {row.slug: f"{row.version}-{row.shown_hash.hex()[:12]}" for row in rows}
 
 
+def document_versions(connection: Connection, policy: FeedPolicy, terms: TopicTerms, *, pages: bool) -> dict[str, str]:
+    """The version of the documents of every published feed, by slug: that of the feed, and with `pages` a digest of the
+    relatives that its page links to, which are no part of the feed."""
+    digests = terms.relatives_digests if pages else {}
+    versions = feed_versions(connection, policy)
+    return {slug: f"{version}-{digests[slug]}" if slug in digests else version for slug, version in versions.items()}
+
+
 def load_feeds(
     connection: Connection,
     loader: FeedLoader,
@@ -206,11 +214,11 @@ def load_feeds(
             yield refreshed.get(slug) or loader.load_last(connection, rows[slug], terms).feed
 
 
-def refresh_index(writer: Writer, policy: FeedPolicy, site_title: str, *, pages: bool) -> tuple[FeedSummary, ...]:
+def refresh_index(writer: Writer, policy: FeedPolicy, site: Site, *, pages: bool) -> tuple[FeedSummary, ...]:
     """Gives the list of feeds a new version if it shows something new; with `pages` it shows numbers and dates too.
     Returns the list."""
     with writer.read() as connection:
-        summaries = summarise_feeds(connection, policy, site_title)
+        summaries = summarise_feeds(connection, policy, site)
         version, _, before = (read_meta(connection, "index") or "0 ").partition(" ")
     digest = json_digest(
         [

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, or_, select
 from aggregator.errors import RenderError
 from aggregator.feeds.duplicates import read_others
 from aggregator.feeds.omitted import NOTHING_OMITTED, Omitted
-from aggregator.feeds.published import TopicTerms, describe
+from aggregator.feeds.published import TopicTerms, describe, topic_title
 from aggregator.feeds.rules import fold
 from aggregator.model import (
     ALL_FIT,
@@ -281,7 +281,7 @@ class FeedLoader:
             slug=row.slug,
             id=row.uid,
             title=title,
-            description=describe(row, self.policy, title, self._site.title),
+            description=describe(row, self.policy, title, self._site),
             language=(spec.language if spec else "") or self._site.language,
             updated=from_us(row.updated_at),
             full=self.is_full(row),
@@ -293,12 +293,8 @@ class FeedLoader:
         )
 
     def _title(self, row: AnyRow) -> str:
-        """The title of the feed: of the site, or as the config says, else the name of the topic, else the slug."""
-        if row.id == ALL_FEED:
-            return self._site.title
-        spec = self._spec(row)
-        configured = (spec.title if spec else "") or self.policy.tables.titles.get(row.topic)
-        return configured or row.topic_name or str(row.slug)
+        """The title of the feed; `all` has that of the site."""
+        return self._site.title if row.id == ALL_FEED else topic_title(row, self.policy)
 
     def load_entries(
         self, connection: Connection, rows: Sequence[AnyRow], terms: TopicTerms, merged: Merged, *, full: bool

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from aggregator.documents import ALL, archive_path
-from aggregator.model import ArchivePage, Document, Feed, FeedSummary
+from aggregator.model import NO_RELATIVES, ArchivePage, Document, Feed, FeedSummary, Relatives
 from aggregator.render import atom, opml
 from aggregator.render.assembly import assemble
 from aggregator.render.assets import render_assets, render_feed_style
@@ -37,11 +37,18 @@ __all__ = [
 
 
 def render_feed(
-    feed: Feed, site: Site, options: OutputOptions, *, linked: frozenset[str] = frozenset(), pages: bool = True
+    feed: Feed,
+    site: Site,
+    options: OutputOptions,
+    *,
+    linked: frozenset[str] = frozenset(),
+    relatives: Relatives = NO_RELATIVES,
+    pages: bool = True,
 ) -> tuple[Document, ...]:
     """The documents of a feed, in the order of `feed_paths`, with all of its entries (see `fit_entries`).
 
-    `linked` are the slugs that have a page to link to; without `pages` its page is left out. Raises RenderError.
+    `linked` are the slugs that have a page to link to, `relatives` the feeds of topics above and below; without `pages`
+    its page is left out. Raises RenderError.
     """
     heading = heading_of(feed)
     columns = render_columns(feed.entries, scope_of(heading, site), options.formats)
@@ -53,7 +60,7 @@ def render_feed(
     if options.pages and pages:
         from aggregator.render.pages import render_feed_page  # its templates take long to import
 
-        documents.append(render_feed_page(heading, feed.entries, site, options, linked))
+        documents.append(render_feed_page(heading, feed.entries, site, options, linked, relatives))
     return tuple(documents)
 
 

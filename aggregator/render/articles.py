@@ -38,7 +38,7 @@ CACHE_BYTES = 20_000_000
 # Tags as the sanitiser writes them: a quoted value may hold any other character.
 _ATTRIBUTES = r'(?: [a-z]+="[^"]*+")*+>'
 _MEDIA_TAG = re.compile(rf"</?(?:img|audio|video|source|track|picture){_ATTRIBUTES}")
-_HEADING_TAG = re.compile(rf"<(/?)h[1-6]{_ATTRIBUTES}")
+_HEADING_TAG = re.compile(rf"<(/?)h([1-6])(?={_ATTRIBUTES})")
 _TABLE = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table'
 _BARE_IMAGE = re.compile(r'<img(?!(?: [a-z]+="[^"]*+")*? alt=)')
 
@@ -108,7 +108,7 @@ def _render_card(entry: Entry, scope: CardScope, kinds: Iterable[str]) -> dict[s
         f'<h2 dir="auto">{link}</h2>',
         f'<p class="summary" dir="auto">{summary}</p>' if summary else "",
         *(_player(enclosure, has_media=scope.has_media) for enclosure in content.enclosures),
-        _full_text(content.body_html, en, has_media=scope.has_media) if scope.feed.full else "",
+        _full_text(content.body_html, title, en, has_media=scope.has_media) if scope.feed.full else "",
         _related(content.related, en) if content.related else "",
         _topics(entry.topics, scope.linked) if entry.topics else "",
         "</article>",
@@ -134,15 +134,36 @@ def _player(enclosure: Enclosure, *, has_media: bool) -> str:
     return f'<p class="media">{_outside_link(enclosure.url, name)}</p>'
 
 
-def _full_text(body_html: str, en: str, *, has_media: bool) -> str:
-    """The sanitised body. Its headings become bold text, because they would break the outline of the page, and wide
-    tables scroll, also by keyboard."""
-    shown = _HEADING_TAG.sub(lambda tag: "</strong></p>" if tag[1] else "<p><strong>", body_html)
+def _full_text(body_html: str, title: str, en: str, *, has_media: bool) -> str:
+    """The sanitised body, opened by a control that has the title in its name. Its headings continue the outline of the
+    page, wide tables scroll, also by keyboard, and an item of a list with a box has no bullet."""
+    shown = _below_title(body_html)
     shown = _BARE_IMAGE.sub('<img alt=""', shown) if has_media else _MEDIA_TAG.sub("", shown)
     shown = shown.replace("<img ", '<img loading="lazy" referrerpolicy="no-referrer" ')
+    shown = shown.replace("<li>☐ ", '<li class="task">☐ ').replace("<li>☑ ", '<li class="task">☑ ')
     shown = shown.replace("<table", _TABLE).replace("</table>", "</table></div>")
     shown = shown.replace("<audio ", '<audio preload="none" ').replace("<video ", '<video preload="none" ')
-    return f'<details><summary{en}>Full story</summary><div class="body" dir="auto">{shown}</div></details>'
+    name = f"<span{en}>Full story</span>" if en else "Full story"
+    summary = f'<summary>{name}<span class="unseen" dir="auto">: {title}</span></summary>'
+    return f'<details>{summary}<div class="body" dir="auto">{shown}</div></details>'
+
+
+def _below_title(body_html: str) -> str:
+    """The body with its headings below the h2 of its entry: each one level below the heading that it belongs to, so no
+    level is left out."""
+    levels: list[int] = []  # of the headings that the present one belongs to, as the body has them, and its own
+    shown: dict[str, int] = {}
+
+    def replace_level(tag: re.Match[str]) -> str:
+        if not tag[1]:
+            level = int(tag[2])
+            while levels and levels[-1] >= level:
+                levels.pop()
+            levels.append(level)
+            shown[tag[2]] = min(2 + len(levels), 6)
+        return f"<{tag[1]}h{shown.get(tag[2], tag[2])}"
+
+    return _HEADING_TAG.sub(replace_level, body_html)
 
 
 def _related(stories: Iterable[Related], en: str) -> str:
@@ -175,7 +196,19 @@ def _topics(topics: Iterable[Topic], linked: Container[str]) -> str:
     return "\n".join(('<ul class="chips" aria-label="Topics">', *chips, "</ul>"))
 
 
+def without_link(card: str, link: str) -> str:
+    """The card with one of its chip links as the topic of the page itself. Afterwards, because pages share cards."""
+    before, _, after = card.rpartition(link)
+    name, _, rest = after.partition("</a>")
+    return f'{before}<span aria-current="page" dir="auto">{name}</span>{rest}'
+
+
+def chip_link(slug: str) -> str:
+    """The start tag of the link to the page of a topic."""
+    return f'<a href="../{escape(slug)}/" dir="auto">'
+
+
 def _chip(slug: str, name: str, *, linked: bool) -> str:
     text = escape(name)
-    chip = f'<a href="../{escape(slug)}/" dir="auto">{text}</a>' if linked else f'<span dir="auto">{text}</span>'
+    chip = f"{chip_link(slug)}{text}</a>" if linked else f'<span dir="auto">{text}</span>'
     return f"<li>{chip}</li>"

@@ -11,9 +11,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from aggregator.documents import ALL, PAGE, archive_paths, content_security_policy
-from aggregator.model import ArchivePage, Document, Entry, Feed, FeedSummary
+from aggregator.model import NO_RELATIVES, ArchivePage, Document, Entry, Feed, FeedLink, FeedSummary, Relatives
 from aggregator.problems import local_time
-from aggregator.render.articles import CardScope, anchor_of, date_in_words, english, exact_time, render_card
+from aggregator.render.articles import (
+    CardScope,
+    anchor_of,
+    chip_link,
+    date_in_words,
+    english,
+    exact_time,
+    render_card,
+    without_link,
+)
 from aggregator.render.assets import assets_version
 from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import Scope, is_right_to_left
@@ -21,7 +30,7 @@ from aggregator.render.entries import render_columns, scope_of
 from aggregator.render.links import MEDIA_TYPES, feed_url
 from aggregator.render.markup import rfc3339_date
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
-from aggregator.unicode import xml_text
+from aggregator.unicode import is_visible, xml_text
 
 _URL_PART = re.compile(r"(?:[a-z]+://)?[^/?]+/?|/|\?.*")
 _FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
@@ -42,15 +51,22 @@ def _html(text: str) -> Markup:
 class Stories(NamedTuple):
     """What a page shows of the entries of a feed: the first ones as cards, the others in a list."""
 
-    cards: list[Markup]
-    lines: list[Markup]
+    cards: list[str]
+    lines: list[str]
 
 
 def render_feed_page(
-    feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions, linked: frozenset[str]
+    feed: Feed,
+    entries: Sequence[Entry],
+    site: Site,
+    options: OutputOptions,
+    linked: frozenset[str],
+    relatives: Relatives = NO_RELATIVES,
 ) -> Document:
-    """The page of a feed; `linked` are the slugs that have a page to link to."""
+    """The page of a feed; `linked` are the slugs that have a page to link to, `relatives` the feeds of topics above and
+    below."""
     scope = scope_of(feed, site)
+    parents, children = (tuple(map(_visible, xml_safe(links))) for links in relatives)
     picture = next((entry.content.images[0].url for entry in entries if entry.content.images), "")
     body = render_page(
         "feed",
@@ -68,37 +84,63 @@ def render_feed_page(
             (name for name in (feed.title, "Everything") if feed.description == f"{name} from {site.title}"), ""
         ),
         alternates=_alternates(feed.slug, feed.title, site, options),
-        stories=render_stories(entries, scope, options, linked),
+        parents=parents,
+        children=children,
+        count=len(entries),
+        newest=entries[0].published if entries else None,
+        stories=render_stories(entries, scope, options, linked, own=feed.slug, taken=sum(map(_chip_bytes, children))),
         older=_older_url(feed),
     )
     return Document(f"{feed.slug}/{PAGE}", body)
 
 
-def render_stories(entries: Sequence[Entry], scope: Scope, options: OutputOptions, linked: frozenset[str]) -> Stories:
+def _visible(link: FeedLink) -> FeedLink:
+    """The link, with its slug as the title if that has nothing that can be seen."""
+    return link if is_visible(link.title) else link._replace(title=link.slug)
+
+
+def _chip_bytes(link: FeedLink) -> int:
+    """About how many bytes the link takes."""
+    return 60 + len(link.slug) + len(escape(link.title).encode())
+
+
+def render_stories(
+    entries: Sequence[Entry],
+    scope: Scope,
+    options: OutputOptions,
+    linked: frozenset[str],
+    *,
+    own: str = "",
+    taken: int = 0,
+) -> Stories:
     """All entries: as many as there is room for on a page as cards, and lines for the others. Cards have their full
     text, as far as there is room, if the feed has it. The first entry always is a card, without its related stories if
-    they have no room."""
+    they have no room. `own` is the slug of the page, which does not link to itself; `taken` bytes of the room are."""
     (lines,) = render_columns(entries, scope, ("line",))
-    cards: list[Markup] = []
+    cards: list[str] = []
     size, left = 0, sum(map(len, lines))  # of the cards, and of the lines of the other entries
+    most, own_link = MAX_STORIES - taken, chip_link(own)
     for entry, line in zip(entries, lines, strict=True):
         left -= len(line)
-        room = MAX_STORIES - size - left
+        room = most - size - left
         body_size = len(entry.content.body_html.encode(errors="replace")) if scope.full else 0
         slugs = tuple([topic.slug for topic in entry.topics if topic.slug in linked])
         look = CardScope(
             scope._replace(full=0 < body_size <= min(room, MAX_BODIES - size)), slugs, options.remote_media
         )
         card = render_card(entry, look)
-        if len(card.encode()) > room and look.feed.full:
+        card_size = len(card.encode())
+        if card_size > room and look.feed.full:
             card = render_card(entry, look._replace(feed=scope._replace(full=False)))
-        if len(card.encode()) > room and cards:
+            card_size = len(card.encode())
+        if card_size > room and cards:
             break
-        if len(card.encode()) > room:
+        if card_size > room:
             card = render_card(entry._replace(content=entry.content._replace(related=())), look)
-        cards.append(_html(card))
-        size += len(card.encode())
-    return Stories(cards, [_html(line.decode()) for line in lines[len(cards) :]])
+            card_size = len(card.encode())
+        cards.append(without_link(card, own_link) if own in slugs else card)
+        size += card_size
+    return Stories(cards, [line.decode() for line in lines[len(cards) :]])
 
 
 def _shown_title(feed: Feed) -> str:
@@ -126,7 +168,7 @@ def render_index_page(feeds: tuple[FeedSummary, ...], site: Site, options: Outpu
         root="",
         path="",
         language=site.language,
-        description=f"Every feed of {site.title}, to read or to follow in a feed reader.",
+        description=site.description or f"Every feed of {site.title}, to read or to follow in a feed reader.",
         alternates=_alternates(ALL, site.title, site, options) if everything else (),
         everything=everything,
         lines=[_feed_line(feed, depth, titles[feed.parent] if depth else "", site) for feed, depth in others],
@@ -158,9 +200,7 @@ def render_search_page(
         query=query,
         count=len(feed.entries),
         alternates=_alternates(feed.slug, feed.title, site, options, feed.query) if is_found else (),
-        stories=stories._replace(
-            cards=[_html(str(card).replace('href="../', f'href="{root}')) for card in stories.cards]
-        ),
+        stories=stories._replace(cards=[card.replace('href="../', f'href="{root}') for card in stories.cards]),
         **values,
     )
     return Document(f"{feed.slug}/{PAGE}", body)
@@ -184,6 +224,7 @@ def render_archive_list(
         page_title=title if title == site.title else f"{title} – {site.title}",
         own="" if feed.slug == ALL or not english(feed.language) else _html(f' lang="{escape(feed.language)}"'),
         is_everything=feed.slug == ALL,
+        description=f"Older stories of {title}, page {number} of the archive.",
         number=number,
         is_newest=is_newest,
         # its own Atom document never gets a new entry, so nobody should follow that
@@ -303,6 +344,7 @@ def _environment() -> Environment:
         "exact": lambda time, site: exact_time(local_time(time, site.timezone)),
         "iso": rfc3339_date,
         "breakable": _breakable,
+        "together": lambda parts, separator: _html(separator.join(parts)),  # each escaped already
         "in_reader": _in_reader,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
     }

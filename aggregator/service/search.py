@@ -144,9 +144,9 @@ def _size(file: ServedFile) -> int:
 
 
 def _reach(found: Found, zone: ZoneInfo) -> str:
-    """How far back a search looked."""
+    """How far back a search looked; empty if it looked through all stories."""
     if found.back_to is None:
-        return "All stories were searched."
+        return ""
     from aggregator.render.articles import date_in_words
 
     day = date_in_words(local_time(found.back_to, zone))

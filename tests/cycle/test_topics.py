@@ -194,6 +194,81 @@ def test_no_entry_is_evaluated_while_the_tables_are_unchanged(site: SiteFolder) 
     sync_configured_feeds(*cycle_at(site, at(LATER)), (), forbid)
 
 
+def linked(site: SiteFolder, slug: str) -> dict[str, list[str]]:
+    """Where the page of a feed leads, by the names of its lists of topics."""
+    page = etree.HTML((site.output / slug / "index.html").read_bytes())
+    lists = page.xpath("//nav[starts-with(@aria-label, 'Topics ')]")
+    return {one.get("aria-label"): [link.get("href") for link in one.iter("a")] for one in lists}
+
+
+PARENTS = '[topics.parent]\n"Street maps" = "Maps"\n"Sea maps" = "Maps"\n"Maps" = "Cities"\n'
+
+
+def test_pages_of_topics_lead_up_and_down(site: SiteFolder) -> None:
+    site.configure(PARENTS)
+    publish(site, ["Street maps"], ["Sea maps"], ["AI"])
+    assert linked(site, "cities") == {"Topics below": ["../maps/"]}
+    assert linked(site, "maps") == {
+        "Topics above": ["../cities/"],
+        "Topics below": ["../sea-maps/", "../street-maps/"],
+    }
+    assert linked(site, "sea-maps") == {"Topics above": ["../cities/", "../maps/"]}
+    assert linked(site, "ai") == linked(site, "all") == {}
+
+
+def test_a_topic_without_a_feed_is_passed_over_on_the_way(site: SiteFolder) -> None:
+    site.configure(f'[topics]\nmax_feeds = 2\n{PARENTS}[topics.slugs]\n"Sea maps" = "sea"\n')
+    publish(site, ["Sea maps"])
+    assert slugs(site) == {"cities", "sea"}
+    assert linked(site, "cities") == {"Topics below": ["../sea/"]}
+    assert linked(site, "sea") == {"Topics above": ["../cities/"]}
+
+
+def test_a_page_is_written_again_when_a_topic_below_it_goes_and_comes_back(site: SiteFolder) -> None:
+    table = 'keep_empty = "1h"\n'
+    site.configure(f"[topics]\n{table}{PARENTS}")
+    publish(site, ["Street maps"], ["Sea maps"], ["AI"])
+    site.record("0.md", topics=["Maps"], publishedDateTime="2024-05-01T00:00:00Z")
+    site.run(LATER)
+    before = site.snapshot()
+    site.run(LAST)
+    after = site.snapshot()
+    changed = {path for path in before.keys() & after.keys() if before[path] != after[path]}
+    lists = {"index.html", "opml.xml", "sitemap.xml", ".aggregator/manifest.json"}
+    assert changed == {"maps/index.html", *lists}
+    assert {path.partition("/")[0] for path in before.keys() - after.keys()} == {"street-maps"}
+    assert linked(site, "maps")["Topics below"] == ["../sea-maps/"]
+    site.record("0.md", topics=["Street maps"], publishedDateTime="2024-05-01T00:00:00Z")
+    site.run("2024-05-01 16:00")
+    assert linked(site, "maps")["Topics below"] == ["../sea-maps/", "../street-maps/"]
+
+
+def test_pages_are_written_again_when_a_topic_above_or_below_is_renamed(site: SiteFolder) -> None:
+    site.configure(PARENTS)
+    publish(site, ["Street maps"], ["Sea maps"], ["AI"])
+    before = site.documents()
+    pins = '[topics.slugs]\n"Sea maps" = "charts"\n[topics.titles]\n"Sea maps" = "Charts"\n'
+    site.run_with(PARENTS + pins, LATER)
+    assert linked(site, "maps")["Topics below"] == ["../charts/", "../street-maps/"]
+    assert linked(site, "charts") == {"Topics above": ["../cities/", "../maps/"]}
+    after = site.documents()
+    for path in ("street-maps/index.html", "ai/index.html", "maps/rss.xml", "cities/rss.xml"):
+        assert after[path] == before[path], path
+
+
+def test_a_story_of_a_topic_changes_no_page_of_its_neighbours(site: SiteFolder) -> None:
+    site.configure(PARENTS)
+    publish(site, ["Street maps"], ["Sea maps"], ["AI"])
+    before = site.documents()
+    site.record("new.md", topics=["AI"], publishedDateTime="2024-05-01T12:30:00Z")
+    site.record("more.md", topics=["Street maps"], publishedDateTime="2024-05-01T12:30:00Z")
+    site.run(LATER)
+    after = site.documents()
+    changed = {path for path in after if after[path] != before.get(path)}
+    assert "sea-maps/index.html" not in changed
+    assert {"all/index.html", "ai/index.html", "street-maps/index.html", "maps/index.html"} <= changed
+
+
 # titles and descriptions
 
 
@@ -208,6 +283,26 @@ def test_a_feed_without_description_names_itself_and_the_site(site: SiteFolder) 
         assert site.feed(slug)["description"] == expected
         assert etree.parse(site.output / slug / "rss.xml").findtext("channel/description") == expected
         assert etree.parse(site.output / slug / "atom.xml").findtext(f"{ATOM}subtitle") == expected
+
+
+def test_the_description_of_the_site_is_that_of_the_feed_of_everything(site: SiteFolder) -> None:
+    publish(site, ["AI"])
+    before, updated = site.documents(), feed_updated(site, "all")
+    text = site.config_file.read_text()
+    site.close()
+    site.config_file.write_text(text.replace("[site]\n", '[site]\ndescription = "On <small> things"\n'))
+    site.run(LATER)
+    assert site.feed("all")["description"] == "On <small> things"
+    assert etree.parse(site.output / "all" / "rss.xml").findtext("channel/description") == "On <small> things"
+    assert etree.parse(site.output / "all" / "atom.xml").findtext(f"{ATOM}subtitle") == "On <small> things"
+    assert feed_updated(site, "all") == updated
+    home = site.documents()["index.html"].decode()
+    assert '<meta name="description" content="On &lt;small&gt; things">' in home
+    assert '<p class="lede" dir="auto">On &lt;small&gt; things</p>' in home
+    site.close()
+    site.config_file.write_text(text)
+    site.run(LATER_STILL)
+    assert site.documents() == before
 
 
 def test_titles_and_descriptions_follow_the_tables(site: SiteFolder) -> None:

@@ -16,12 +16,14 @@ from playwright.sync_api import Page, expect
 pytest_plugins = ["visits"]
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
+EMPTY = ("calm", "dull", "empty")
 TOPICS = ("Cities", "Maps", "Street maps", "Robots", "Seeds")
 CONFIG = {
     "output": 'limit = 12\nmin_stay = "0s"',
     "topics.parent": '"Maps" = "Cities"\n"Street maps" = "Maps"',
     "[feed]": 'slug = "long-reads"\ntitle = "Long reads"\ncontent = "full"\ntopics.any = ["Robots"]\n'
-    '[[feed]]\nslug = "quiet"\ntitle = "Quiet"\nmin_quality = 99',
+    '[[feed]]\nslug = "quiet"\ntitle = "Quiet"\nmin_quality = 99'
+    + "".join(f'\n[[feed]]\nslug = "{name}"\ntitle = "{name.title()}"\nmin_quality = 99' for name in EMPTY),
 }
 BODY = """\
 ## A part
@@ -39,6 +41,7 @@ Words, [a link](https://a.example/), `code` and
 KINDS = {
     "home": "",
     "feed": "all/",
+    "topic": "maps/",
     "full": "long-reads/",
     "empty": "quiet/",
     "archive": "all/archive/",
@@ -62,7 +65,7 @@ def fill(shop: Shop, url: str) -> None:
             f'topics: ["{TOPICS[number % 5]}"]\nimages: [{{url: "{url}images/{image}", width: 1200, height: 750}}]\n'
             f'provider: {{name: "Streetwise", domain: "streets.example"}}\nlocale: {"de" if number % 7 == 0 else "en"}\n'
         )
-        front += f"webUrl: https://news.example/{number}\n" if number % 5 else ""
+        front += f"webUrl: https://news.example/{number}\n" if number % 5 and number != 53 else ""
         front += f"enclosure: {url}images/hum.mp3\n" if number % 4 == 0 else ""
         front += 'related: [{title: "More", webUrl: "https://news.example/more"}]\n' if number % 3 == 0 else ""
         shop.write(f"{number}.md", f"---\n{front}---\n{BODY.replace('IMAGE', f'{url}images/{image}')}")
@@ -135,10 +138,11 @@ def test_pages_fit_any_window_and_lines_of_facts_begin_where_the_text_around_the
 
 def test_the_list_of_feeds_is_filtered(visit: Callable[..., Page]) -> None:
     page = visit("")
-    assert rows(page) == ["Cities", "Maps", "Street maps", "Long reads", "Quiet", "Robots", "Seeds"]
+    names = ["Calm", "Cities", "Maps", "Street maps", "Dull", "Empty", "Long reads", "Quiet", "Robots", "Seeds"]
+    assert rows(page) == names
     page.get_by_label("Filter the feeds").fill("MAPS str")
     assert rows(page) == ["Street maps"]
-    expect(page.get_by_role("status")).to_have_text("1 of 7 feeds")
+    expect(page.get_by_role("status")).to_have_text("1 of 10 feeds")
     expect(page.get_by_text("in Maps")).to_be_visible()
     for words in ("newest", "stories", "2026", "in"):  # which the lines have, and no feed
         page.get_by_label("Filter the feeds").fill(words)
@@ -149,7 +153,18 @@ def test_the_list_of_feeds_is_filtered(visit: Callable[..., Page]) -> None:
     page.get_by_label("Filter the feeds").press("Enter")
     assert page.url.endswith("/")
     page.get_by_label("Filter the feeds").fill("")
-    assert len(rows(page)) == 7
+    assert rows(page) == names
+
+
+def test_topics_lead_up_and_down(visit: Callable[..., Page]) -> None:
+    page = visit("cities/")
+    page.get_by_label("Topics below").get_by_role("link", name="Maps").click()
+    page.get_by_label("Topics below").get_by_role("link", name="Street maps").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Street maps")
+    above = page.get_by_label("Topics above").get_by_role("link")
+    expect(above).to_have_text(["Cities", "Maps"])
+    above.first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Cities")
 
 
 def test_the_list_of_feeds_is_sorted(visit: Callable[..., Page]) -> None:
@@ -165,12 +180,13 @@ def test_the_list_of_feeds_is_sorted(visit: Callable[..., Page]) -> None:
     assert newest == sorted(newest, reverse=True)
     assert indented
     page.get_by_label("Sort the feeds").select_option("By name")
-    assert rows(page)[:3] == ["Cities", "Maps", "Street maps"]
+    assert rows(page)[:4] == ["Calm", "Cities", "Maps", "Street maps"]
 
 
 @both_servers
 def test_a_url_is_copied(visit: Callable[..., Page], site: Published) -> None:
     page = visit("robots/")
+    page.get_by_text("Other formats").click()
     page.get_by_role("button", name="Copy the Atom URL").click()
     expect(page.get_by_text("Copied", exact=True)).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("The URL was copied")
@@ -205,7 +221,7 @@ def test_the_keyboard_reaches_the_content_first(visit: Callable[..., Page]) -> N
         reached.append(
             page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent")
         )
-    assert reached[:4] == ["Open in a reader", "Copy the RSS URL", "Copy the Atom URL", "Copy the JSON URL"]
+    assert reached[:3] == ["Copy the RSS URL", "Open in a reader", "Other formats"]
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
 
@@ -219,10 +235,30 @@ def test_the_pages_follow_the_colours_of_the_system(visit: Callable[..., Page]) 
         assert (int(background) < 60 < 180 < int(text)) == is_dark
 
 
+def test_a_short_list_of_feeds_has_no_filter(visit: Callable[..., Page]) -> None:
+    page = visit("")
+    expect(page.get_by_label("Filter the feeds")).to_be_visible()
+    page.route("**/", lambda route: route.fulfill(body=without_a_feed(route.fetch().text()), content_type="text/html"))
+    page.reload()
+    assert len(rows(page)) == 9
+    expect(page.get_by_label("Filter the feeds")).to_be_hidden()
+
+
+def without_a_feed(home: str) -> str:
+    """The home page without the last feed of its list."""
+    before, _, after = home.rpartition("<li>")
+    return before + after.partition("</li>")[2]
+
+
 def test_a_list_of_feeds_is_compact_on_a_phone(visit: Callable[..., Page]) -> None:
     page = visit("", viewport=PHONE)
     heights = [row.bounding_box()["height"] for row in page.locator("[data-feeds] > li").all()]  # type: ignore[index]
     assert max(heights) < 75, "250 feeds are at most 19,000 pixels"
+
+
+def test_the_first_screen_of_a_phone_has_a_story(visit: Callable[..., Page]) -> None:
+    page = visit("robots/", viewport={"width": 360, "height": 640})
+    expect(page.locator("article").first).to_be_in_viewport()
 
 
 def test_pictures_that_do_not_load_take_no_room(visit: Callable[..., Page]) -> None:
@@ -237,10 +273,12 @@ def test_pictures_that_do_not_load_take_no_room(visit: Callable[..., Page]) -> N
 
 def test_the_pages_work_without_scripts(visit: Callable[..., Page], site: Published) -> None:
     page = visit("", java_script_enabled=False)
-    assert len(rows(page)) == 7
+    assert len(rows(page)) == 10
     expect(page.get_by_label("Filter the feeds")).to_be_hidden()
     page.get_by_role("link", name="Robots").click()
     expect(page.get_by_role("button")).to_have_count(0 if site.is_static else 1)  # of the search
+    expect(page.get_by_text("/robots/rss.xml")).to_be_visible()
+    page.get_by_text("Other formats").click()
     expect(page.get_by_text("/robots/atom.xml")).to_be_visible()
     expect(page.locator("audio").first).to_be_visible()
     expect(page.get_by_role("searchbox")).to_have_count(0 if site.is_static else 1)
@@ -263,6 +301,30 @@ def test_the_words_of_a_wide_table_stay_whole(visit: Callable[..., Page]) -> Non
     page.get_by_role("group", name="Table").first.focus()
     page.keyboard.press("ArrowRight")
     eventually(lambda: page.evaluate("document.activeElement.scrollLeft") > 0)
+
+
+def test_a_full_story_is_as_wide_as_the_column_also_beside_a_picture(visit: Callable[..., Page]) -> None:
+    page = visit("long-reads/")
+    story = page.locator("article:has(.picture:visible)").first
+    story.get_by_text("Full story").click()
+    around, opened = story.bounding_box(), story.locator("details").bounding_box()
+    assert around
+    assert opened
+    assert around["width"] == opened["width"]
+
+
+def test_a_printed_story_begins_where_the_one_before_it_ends_and_has_all_columns_of_its_tables(
+    visit: Callable[..., Page],
+) -> None:
+    page = visit("long-reads/")
+    page.set_viewport_size({"width": 690, "height": 1000})  # A4 in pixels, less its margins
+    page.emulate_media(media="print")
+    story = page.locator("article").first
+    assert story.evaluate("(one) => getComputedStyle(one).breakInside") == "auto"
+    table = story.locator(".scroll")
+    expect(table).to_be_visible()
+    assert table.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    assert table.evaluate("(one) => getComputedStyle(one).overflowX") == "visible"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -289,6 +351,15 @@ def test_an_entry_without_a_link_has_an_anchor(visit: Callable[..., Page]) -> No
     link = page.get_by_role("link", name="Story 50", exact=True)
     link.click()
     assert page.locator(f"article{page.evaluate('location.hash')} h2").text_content() == "Story 50"
+
+
+def test_the_title_of_an_entry_without_a_link_opens_its_full_story(visit: Callable[..., Page]) -> None:
+    page = visit("long-reads/")
+    story = page.locator("article", has_text="Story 53")
+    story.get_by_role("link", name="Story 53").click()
+    expect(story.locator(".body")).to_be_visible()
+    page.reload()
+    expect(story.locator(".body")).to_be_visible()
 
 
 @both_servers

@@ -52,7 +52,8 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             output='limit = 3\nmin_stay = "0s"',
             **{
                 "topics.parent": f'"{MAPS}" = "{NEWS}"\n"Lanes" = "{MAPS}"\n"Doors" = "Lanes"',
-                "[feed]": f'slug = "long"\ntitle = "{SHALOM}"\ncontent = "full"\nlanguage = "{language}"',
+                "[feed]": f'slug = "long"\ntitle = "{SHALOM}"\ncontent = "full"\nlanguage = "{language}"'
+                + "".join(f'\n[[feed]]\nslug = "empty-{number}"\nmin_quality = 99' for number in range(5)),
             },
         )
         for day in range(1, 9):

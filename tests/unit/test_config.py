@@ -253,6 +253,13 @@ def test_a_config_and_a_stylesheet_are_regular_files(problems: Any, tmp_path: Pa
     assert "names a file that cannot be read: it is not a regular file" in line
 
 
+def test_the_description_of_a_site_is_a_line_of_text(load: Any, problems: Any) -> None:
+    assert load("").site_facts().description == ""
+    assert load('[site]\ndescription = "Small things"\n').site_facts().description == "Small things"
+    [line] = problems('[site]\ndescription = " "\n')
+    assert line.startswith("FILE:2:15: 'description' is empty")
+
+
 def test_a_title_of_feeds_names_the_feed(load: Any, problems: Any) -> None:
     assert load("").site_facts().feed_title == "{title} – {site}"
     assert load('[site]\nfeed_title = "{title}"\n').site_facts().feed_title == "{title}"

@@ -31,11 +31,13 @@ from aggregator.model import (
     Enclosure,
     Entry,
     Feed,
+    FeedLink,
     FeedSummary,
     Image,
     Older,
     Provider,
     Related,
+    Relatives,
     Topic,
     Withdrawal,
     content_json,
@@ -1015,10 +1017,46 @@ def root_of(page: str) -> str:
 
 
 def test_page_links_only_to_topics_that_have_one() -> None:
-    page = text_of(make_feed(make_entry(content=RICH)), "index.html", linked=frozenset(["ai"]))
+    page = text_of(make_feed(make_entry(content=RICH), slug="all"), "index.html", linked=frozenset(["ai"]))
     assert '<a href="../ai/" dir="auto">AI</a>' in page
     assert "../edge-ai/" not in page
     assert "Edge AI" in page
+
+
+def test_the_page_of_a_topic_has_no_links_to_itself() -> None:
+    page = text_of(make_feed(make_entry(), make_entry(2)), "index.html", linked=frozenset(["ai", "edge-ai"]))
+    assert page.count('<li><span aria-current="page" dir="auto">AI</span></li>') == 2
+    assert page.count('<li><a href="../edge-ai/" dir="auto">Edge AI</a></li>') == 2
+    assert 'href="../ai/"' not in page
+
+
+def test_the_page_of_a_topic_links_to_those_above_and_below() -> None:
+    above, below = (FeedLink("a", "A & o"), FeedLink("b", "B")), tuple(FeedLink(f"c{n}", f"C{n}") for n in range(9))
+    few = text_of(make_feed(), "index.html", relatives=Relatives(above, (*below[:7], FeedLink("none", "\u200b"))))
+    nav = etree.HTML(few).xpath("//main//nav")
+    assert [one.get("aria-label") for one in nav] == ["Topics above", "Topics below"]
+    assert [link.text for link in nav[0].iter("a")] == ["A & o", "B"]
+    assert [link.get("href") for link in nav[1].iter("a")] == [*[f"../c{n}/" for n in range(7)], "../none/"]
+    assert [link.text for link in nav[1].iter("a")][-1] == "none"
+    many = text_of(make_feed(), "index.html", relatives=Relatives((), below))
+    assert "<details><summary>9 topics below</summary>" in many
+    assert "Topics above" not in many
+
+
+def test_a_page_with_many_topics_below_has_less_than_100_kb() -> None:
+    entries = [make_entry(number, LONG) for number in range(200)]
+    below = tuple(FeedLink(f"topic-{n}", f"The topic with the number {n}") for n in range(200))
+    page = text_of(make_feed(*entries), "index.html", relatives=Relatives((), below))
+    assert page.count("The topic with the number") == 200
+    assert len(page.encode()) < 100_000
+
+
+def test_the_page_of_a_feed_says_how_many_stories_it_has_and_the_date_of_the_newest() -> None:
+    page = text_of(make_feed(make_entry(), make_entry(2)), "index.html")
+    facts = '<p class="meta"><span>2 stories here</span>'
+    assert f'{facts}<span>newest <time datetime="2020-05-20T11:00:00+00:00">20 May 2020</time></span></p>' in page
+    assert "<span>1 story here</span></p>" in text_of(make_feed(make_entry(published=None)), "index.html")
+    assert " here</span>" not in text_of(make_feed(), "index.html")
 
 
 def test_page_shows_the_fields_of_an_entry() -> None:
@@ -1151,9 +1189,32 @@ def test_headings_and_pictures_of_a_body_fit_into_the_page() -> None:
     feed = make_feed(make_entry(content=PLAIN._replace(body_html=body)), full=True)
     page = text_of(feed, "index.html")
     loading = 'loading="lazy" referrerpolicy="no-referrer"'
-    assert "<p><strong>Part &gt; 1</strong></p>" in page
+    assert '<h3 dir="ltr">Part &gt; 1</h3>' in page
     assert f'<img {loading} alt="" src="https://a.example/1.png">' in page
     assert f'<img {loading} src="https://a.example/2" alt="a > b">' in page
+
+
+@pytest.mark.parametrize(
+    ("levels", "shown"),
+    [
+        ("1 2 3 2 1", "3 4 5 4 3"),
+        ("2 3 4 5 6", "3 4 5 6 6"),
+        ("4 4 6", "3 3 4"),
+        ("3 2 4 3", "3 3 4 4"),  # begins below its second heading
+    ],
+)
+def test_headings_of_a_body_continue_the_outline_of_the_page(levels: str, shown: str) -> None:
+    body = "".join(f"<h{level}>Part</h{level}><p>Words</p>" for level in levels.split())
+    page = text_of(make_feed(make_entry(content=PLAIN._replace(body_html=body)), full=True), "index.html")
+    written = page.partition('<div class="body" dir="auto">')[2].partition("</details>")[0]
+    assert re.findall(r"<h(\d)>Part</h\1>", written) == shown.split()
+    assert body.count("<h") == written.count("<h") == written.count("</h")
+
+
+def test_an_item_of_a_list_with_a_box_has_no_bullet_too() -> None:
+    body = "<ul><li>☑ done</li><li>☐ open</li><li>plain</li></ul>"
+    page = text_of(make_feed(make_entry(content=PLAIN._replace(body_html=body)), full=True), "index.html")
+    assert '<ul><li class="task">☑ done</li><li class="task">☐ open</li><li>plain</li></ul>' in page
 
 
 def test_a_table_of_a_body_scrolls_by_itself() -> None:
@@ -1200,6 +1261,11 @@ def test_an_archive_page_for_people_leads_to_its_neighbours() -> None:
     assert '<link rel="canonical" href="https://feeds.example/ai/archive/">' in start
 
 
+def test_an_archive_page_says_what_it_is_where_others_show_it() -> None:
+    page = archive_documents(2, make_entry(1), feed=make_feed(pages=3))[1].body.decode()
+    assert '<meta name="description" content="Older stories of AI, page 2 of the archive.">' in page
+
+
 def test_an_archive_page_announces_the_feeds_and_not_itself() -> None:
     """Who follows an archive page would never get a new story."""
     feed = make_feed(pages=2)
@@ -1226,8 +1292,9 @@ def languages_of(page: str) -> dict[str, str]:
 
 
 OURS = {
-    "Skip to the content", "All feeds", "Subscribe", "RSS", "Open in a reader", "Copy", "Search", "Older stories →",
-    "More stories", "20 May 2020", "Changed", "Full story", "See also", "Video", "Everything", "By name", "2 stories",
+    "Skip to the content", "All feeds", "Subscribe", "RSS", "Open in a reader", "Copy", "Search", "Other formats",
+    "Older stories →", "More stories", "20 May 2020", "Changed", "Full story", "See also", "Video", "Everything",
+    "By name", "2 stories",
     "newest", "Choose what interests you", "Older stories of", "← Newer stories", "Pages, newest first", "in",
     "No feed has these words.", "All feeds as OPML", "Page 2 of 2, the newest; page 1 has the oldest stories.",
     "Older stories of AI – Notes, page 2", "Older stories of Everything – Notes, page 2",
@@ -1339,7 +1406,7 @@ def test_a_page_in_a_language_from_right_to_left_has_that_direction_and_our_text
     feed = make_feed(make_entry(content=hebrew), full=True, language="he")
     page = text_of(feed, "index.html", site=replace(SITE, language="he"))
     assert page.startswith('<!doctype html>\n<html lang="he" dir="rtl">')
-    for ours in ("Skip to the content</a>", "Full story</summary>", "20 May 2020</time>", "Changed <time"):
+    for ours in ("Skip to the content</a>", "Full story</span>", "20 May 2020</time></p>", "Changed <time"):
         start = page.rindex("<", 0, page.index(ours))
         assert 'lang="en" dir="ltr"' in page[start : page.index(ours)], ours
     english = text_of(make_feed(make_entry(content=hebrew), full=True), "index.html")

@@ -30,7 +30,7 @@ if (list) {
   const [filter, order] = tools.querySelectorAll("input, select");
   const show = () => showFeeds(filter.value.toLowerCase().split(/\s+/).filter(Boolean), order.value);
   [...list.children].forEach((row, place) => { row.dataset.place = place; });
-  tools.hidden = false;
+  tools.hidden = list.children.length < 10;
   tools.addEventListener("submit", (event) => event.preventDefault());
   filter.addEventListener("input", show);
   order.addEventListener("change", show);
@@ -46,6 +46,13 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
 }
+
+// The title of an entry without a link leads to the entry.
+function openStory() {
+  document.getElementById(location.hash.slice(1))?.closest(".entry")?.querySelector(":scope > details")?.setAttribute("open", "");
+}
+openStory();
+addEventListener("hashchange", openStory);
 
 for (const picture of document.querySelectorAll(".picture, .body img")) {
   const hide = () => { picture.hidden = true; };
