@@ -27,7 +27,8 @@ from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.problems import Problem
 from aggregator.site import default_site_id, open_configured
 from aggregator.store.database import Store, copy_store, open_store
-from aggregator.store.session import Writer, read_meta
+from aggregator.store.queries import last_finished_at, next_due
+from aggregator.store.session import Writer, read_meta, to_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> Feed
     with store.read() as connection:
         site_id = read_meta(connection, "site_id") or default_site_id(config)
     pipeline = Pipeline(config, store, site_id)
-    if pipeline.is_config_active():
+    if pipeline.is_config_active() and not _is_any_due(store, now):
         with store.read() as connection:
             feeds = _Feeds(connection, pipeline.active_config, pipeline.loader)
             rehearsal = Rehearsal(pipeline, feeds, feeds, ())
@@ -162,6 +163,13 @@ def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> Feed
     near = get_close_matches(slug, sorted(slugs), n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see them with: aggregator feeds"
     raise NotFoundError(f"there is no feed {slug!r} ({hint})")
+
+
+def _is_any_due(store: Store, now: datetime) -> bool:
+    """Whether time alone changed what feeds show since the last cycle."""
+    with store.read() as connection:
+        due = next_due(connection, last_finished_at(connection))
+    return due is not None and due <= to_us(now)
 
 
 def lost_urls(config: Config, now: datetime) -> list[Problem]:

@@ -293,6 +293,17 @@ def test_a_preview_under_the_active_config_makes_no_copy(built: SiteFolder, monk
     assert titles(preview(built, "picks")["entries"]) == built.titles("picks")
 
 
+@pytest.mark.parametrize("config", [None, AI + "[topics]\nmin_entries = 1\n[output]\nlimit = 20\n"])
+def test_a_preview_has_what_the_next_cycle_releases(built: SiteFolder, config: str | None) -> None:
+    built.record("due.md", topics=["AI"], publishedDateTime="2024-05-01T14:30:00Z")
+    built.run(LATER)
+    before = preview(built, "picks", config, "2024-05-01 14:00")
+    assert (titles(before["entries"]), before["joins"]) == (["4.md", "1.md", "0.md"], [])
+    after = preview(built, "picks", config, "2024-05-01 15:00")
+    assert titles(after["entries"]) == ["due.md", "4.md", "1.md", "0.md"]
+    assert titles(after["joins"]) == ["due.md"]
+
+
 # URLs that a config removes
 
 
