@@ -16,6 +16,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from aggregator.config import Config
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.feeds.active_config import ActiveConfig, read_active
@@ -27,7 +29,8 @@ from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.problems import Problem
 from aggregator.site import default_site_id, open_configured
 from aggregator.store.database import Store, copy_store, open_store
-from aggregator.store.session import Writer, read_meta
+from aggregator.store.queries import last_finished_at, next_due
+from aggregator.store.session import Writer, read_meta, to_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +149,11 @@ def rehearse(config: Config, now: datetime, *, scan: bool, accept_removals: bool
 
 @contextmanager
 def next_cycle(config: Config, store: Store, now: datetime) -> Iterator[Rehearsal]:
-    """What a cycle at `now` that reads no record would change; nothing, without running one, if the config is active.
-    Raises StoreError."""
+    """What a cycle at `now` that reads no record would change: nothing, and none is run, if the config is active and
+    nothing is due. Raises StoreError."""
     with store.read() as connection:
         pipeline = Pipeline(config, store, read_meta(connection, "site_id") or default_site_id(config))
-        if pipeline.agrees(connection):
+        if pipeline.agrees(connection) and not _is_any_due(connection, now):
             feeds = _Feeds(connection, pipeline.active_config, pipeline.loader)
             yield Rehearsal(pipeline, feeds, feeds, ())
             return
@@ -167,6 +170,12 @@ def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> Feed
     near = get_close_matches(slug, sorted(slugs), n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see them with: aggregator feeds"
     raise NotFoundError(f"there is no feed {slug!r} ({hint})")
+
+
+def _is_any_due(connection: Connection, now: datetime) -> bool:
+    """Whether time alone changed what feeds show since the last cycle."""
+    due = next_due(connection, last_finished_at(connection))
+    return due is not None and due <= to_us(now)
 
 
 def lost_urls(config: Config, now: datetime) -> list[Problem]:

@@ -23,7 +23,7 @@ from aggregator.feeds.registry import (
     retire_empty,
     sync_configured_feeds,
 )
-from aggregator.feeds.urls import activate_config, urls_before
+from aggregator.feeds.urls import activate_config, forget_working_urls, urls_before
 from aggregator.feeds.versions import (
     Refreshed,
     refresh_feeds,
@@ -138,6 +138,8 @@ class Update:
         refreshed = self._refresh()
         if urls is not None:
             activate_config(writer, urls, pipeline.active_config)
+        elif refreshed.any_dirty:
+            forget_working_urls(writer, pipeline.active_config)
         if scans or not was_current:
             with writer.read() as connection:
                 notices = read_notices(

@@ -80,7 +80,7 @@ def build(
     if dry_run:
         wrong = _rehearse(config, moment, as_json=as_json, accept_removals=accept_removals)
         unreadable = any(map(folder_problem, config.sources))
-        sys.exit(WRONG if unreadable or (strict and wrong) else 0)
+        sys.exit(WRONG if unreadable or (strict and (wrong or config.warnings)) else 0)
     if accept_removals and (service := _ask_service(config)):
         text = f"{service} will withdraw the missing records in its next cycle"
         print_data({"requested_of": service}, lambda _: print_lines([text]), as_json=as_json)
@@ -91,10 +91,12 @@ def build(
             pipeline = Pipeline(config, store, site_id, stop=stop, progress=progress)
             result = pipeline.run(moment, ScanRequest(accept_removals=accept_removals))
         rejected = _print_problems(config, store, site_id, (*pipeline.withdrawn, *result.problems, *result.notices))
-        print_data(_result_data(result), lambda _: print_line(_summary(result)), as_json=as_json, required=False)
+        problems = (*map(str, config.warnings), *result.problems)
+        data = _result_data(result) | {"problems": problems}
+        print_data(data, lambda _: print_line(_summary(result)), as_json=as_json, required=False)
         _send_pings(config, store, stop)
     failed = not result.published or result.unwritten or result.unreadable
-    if failed or (strict and (rejected or result.problems)):
+    if failed or (strict and (rejected or problems)):
         sys.exit(WRONG)
 
 

@@ -78,12 +78,13 @@ def check(config_path: Path | None, *, as_json: bool, style: str, paths: tuple[s
     Exits with 1 if there is an error, or if a PATH gives no file.
     """
     try:
-        config = load_config(config_path)
+        config = load_config(config_path, show_warnings=False)
     except ConfigError as error:
         _print_findings([Finding(problem, problem.level) for problem in error.problems], 0, style, as_json=as_json)
         sys.exit(UNUSABLE)
     stored = read_site(config)
-    findings, records = _find_problems(config, paths, stored)
+    found, records = _find_problems(config, paths, stored)
+    findings = [*(Finding(warning, warning.level) for warning in config.warnings), *found]
     _print_findings(findings, records, style, as_json=as_json)
     if warning := site_id_warning(config, stored.facts.get("site_id")):
         print_message(warning)

@@ -12,6 +12,7 @@ from aggregator.cli.printing import print_message
 from aggregator.config import Config, default_config
 from aggregator.config import load_config as read_config
 from aggregator.errors import AggregatorError
+from aggregator.problems import tag_problem
 
 DEFAULT_CONFIG = Path("config/aggregator.toml")
 
@@ -33,8 +34,11 @@ verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log details
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Log only warnings and errors.")
 
 
-def load_config(path: Path | None) -> Config:
-    """The config at `path` or at the default path. Without a file there, the defaults, if the records folder exists."""
+def load_config(path: Path | None, *, show_warnings: bool = True) -> Config:
+    """The config at `path` or at the default path. Without a file there, the defaults, if the records folder exists.
+
+    With `show_warnings`, warnings of the config are messages.
+    """
     if path is not None or _may_exist(DEFAULT_CONFIG):
         config = read_config(path or DEFAULT_CONFIG, env=os.environ)
     else:
@@ -47,8 +51,8 @@ def load_config(path: Path | None) -> Config:
                 " (make them with: aggregator init; or name a config with --config)"
             )
         print_message(f"no {DEFAULT_CONFIG}: using the defaults, and the records in {shown}")
-    for warning in config.warnings:
-        print_message(str(warning))
+    for warning in config.warnings if show_warnings else ():
+        print_message(str(tag_problem(warning, warning.level)))
     return config
 
 

@@ -32,7 +32,7 @@ def find_conflicts(file: File, config_path: Path) -> Iterator[KeyProblem]:
         yield KeyProblem(("serve", "admin_port"), "'admin_port' equals 'port'", "choose another", str(file.serve.port))
     yield from _repeated(("records", "name"), [source.name for source in file.records], "the name of a source")
     yield from _repeated(("feed", "slug"), [feed.slug for feed in file.feed], "the slug of a feed")
-    yield from _combined_keys(file)
+    yield from _wrong_keys(file)
     yield from _placeholder_conflicts(file)
     yield from _old_url_conflicts(file)
     yield from find_topic_conflicts(file)
@@ -49,16 +49,30 @@ def _repeated(key: tuple[str, str], names: list[Any], what: str) -> Iterator[Key
                 yield KeyProblem((table, index, name), "a second source without a name", "give it a name")
 
 
-def _combined_keys(file: File) -> Iterator[KeyProblem]:
-    """Keys that are combined for another field than topics."""
+def _wrong_keys(file: File) -> Iterator[KeyProblem]:
+    """Keys of front matter that no record has as they are written, and keys that are combined for another field than
+    topics."""
     for index, source in enumerate(file.records):
         for field, keys in source.fields.items():
-            for number, key in enumerate(keys) if field != "topics" else ():
-                if PLUS in key:
-                    hint = f"only topics combine keys; write {json.dumps(key.split(PLUS), ensure_ascii=False)}"
+            for number, key in enumerate(keys):
+                if wrong := _wrong_key(field, key):
                     path: tuple[str | int, ...] = ("records", index, "fields", field)
                     path += (number,) if len(keys) > 1 else ()  # a single one may be a text without a list
-                    yield KeyProblem(path, f"'{field}' has keys that are combined", hint, key, at_value=True)
+                    yield KeyProblem(path, wrong[0], wrong[1], key, at_value=True)
+
+
+def _wrong_key(field: str, key: str) -> tuple[str, str] | None:
+    """What is wrong with a key of front matter for a field, and a hint; None if nothing is."""
+    if field != "topics" and PLUS in key:
+        hint = f"only topics combine keys; write {json.dumps(key.split(PLUS), ensure_ascii=False)}"
+        return f"'{field}' has keys that are combined", hint
+    parts = [part.strip() for part in key.split("+")] if field == "topics" else [key.strip()]
+    if not all(parts):  # a key itself has a plus at an end
+        parts = [part.strip() for part in key.split(PLUS)]
+    if (plain := PLUS.join(parts)) != key:
+        what = f"'{field}' is written with other blanks than its keys have"
+        return what, f"write {json.dumps(plain, ensure_ascii=False)}"
+    return None
 
 
 def _placeholder_conflicts(file: File) -> Iterator[KeyProblem]:

@@ -35,6 +35,7 @@ REEVALUATING = ""
 """The value of `feed.rule` during a re-evaluation: neither the old nor the new rule holds."""
 # keys of `meta`
 _SETTINGS, _TABLES, _PINS, _PARTED = "shape", "topic_links", "topic_names", "parted_topics"
+_NEW_RULES = "new_rules"
 
 
 # after a change of the config
@@ -146,6 +147,9 @@ class _FeedChanges:
         for feed_id, values in self.evaluated.items():
             free = _without_lost_slug(connection, feed_id, values)
             connection.execute(update(feed).where(feed.c.id == feed_id).values(free))
+        if self.evaluated:
+            evaluated = dict.fromkeys(self.evaluated, self._writer.now)
+            write_new_rules(connection, read_new_rules(connection) | evaluated)
         if self.moved:
             _store_tables(connection, self._tables)
         if self.parted:
@@ -156,7 +160,7 @@ class _FeedChanges:
         names = self._slugs | self.old_slugs
         ids = [self._mint.feed_id(name) for name in names]
         names_of = (feed.c.slug, feed.c.uid, feed.c.topic, feed.c.topic_name)
-        columns = (feed.c.id, *names_of, feed.c.rule, feed.c.updated_at)
+        columns = (feed.c.id, *names_of, feed.c.rule)
         mine = or_(feed.c.rule.is_not(None), feed.c.slug.in_(names), feed.c.uid.in_(ids))
         return select(*columns).where(mine, feed.c.slug.is_not(None), feed.c.id != ALL_FEED).order_by(feed.c.id)
 
@@ -175,7 +179,7 @@ class _FeedChanges:
             self._change(row, {"slug": spec.slug} | parted | ({} if is_applied else {"rule": REEVALUATING}))
         self.rules[feed_id] = spec.rule
         if not is_applied:
-            self._finish(feed_id, row, {"rule": text})
+            self.evaluated[feed_id] = {"rule": text, "dirty": True}
 
     def _replaces_topic(self, connection: Connection, spec: FeedSpec, row: AnyRow) -> bool:
         """Whether a configured feed has the slug of the topic of its row, or its row has none."""
@@ -228,7 +232,7 @@ class _FeedChanges:
             slug = pins.get(row.topic) or self._slug_of_topic(connection, row)
             others = self._slugs | self.old_slugs | ({*pins.values()} - {pins.get(row.topic)})
             self._change(row, {"rule": REEVALUATING})
-            self._finish(row.id, row, {"rule": None, "slug": None if slug in others else slug})
+            self.evaluated[row.id] = {"rule": None, "slug": None if slug in others else slug, "dirty": True}
             if slug in others:
                 self._left.append((row.id, row.id, slug))
 
@@ -244,9 +248,15 @@ class _FeedChanges:
         if differing:
             self.changed[row.id] = differing | {"dirty": True}
 
-    def _finish(self, feed_id: int, row: AnyRow | None, values: dict[str, Any]) -> None:
-        updated = max(self._writer.now, row.updated_at if row else 0)
-        self.evaluated[feed_id] = values | {"dirty": True, "updated_at": updated}
+
+def read_new_rules(connection: Connection) -> dict[int, int]:
+    """The feeds that were not refreshed since they got another rule, and when they got it, in µs."""
+    return {int(feed_id): at for feed_id, at in json.loads(read_meta(connection, _NEW_RULES) or "{}").items()}
+
+
+def write_new_rules(connection: Connection, rules: dict[int, int]) -> None:
+    """Stores what `read_new_rules` returns."""
+    write_meta(connection, _NEW_RULES, json.dumps(rules))
 
 
 def _without_slug(row: AnyRow, mint: IdMint) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -123,15 +124,23 @@ def urls_before(writer: Writer, config: ActiveConfig) -> Urls | None:
 def activate_config(writer: Writer, before: Urls, config: ActiveConfig) -> None:
     """Makes `config` the active config, and stores which URLs it removes."""
     with writer.write() as connection:
-        last = read_active(connection) or config
-        changes = compare_urls(before, read_urls(connection, config), last.policy, config.policy)
+        last, after = read_active(connection) or config, read_urls(connection, config)
+        changes = compare_urls(before, after, last.policy, config.policy)
         lost = [[change.url, change.keep, writer.now] for change in changes if change.status == 410]
         since = writer.now - span_us(NOTICE_AGE)
         again = {url for url, _, _ in lost}
-        before_lost = json.loads(read_meta(connection, _KEY) or "[]")
-        stored = [line for line in before_lost if line[2] > since and line[0] not in again]
-        write_meta(connection, _KEY, json.dumps([*stored, *lost], ensure_ascii=False))
+        stored = [line for line in _read_lost(connection) if line[2] > since and line[0] not in again]
+        _store_lost(connection, [*(line for line in stored if not after.work(line[0])), *lost])
         store_active(connection, config)
+
+
+def forget_working_urls(writer: Writer, config: ActiveConfig) -> None:
+    """Forgets that a config removed URLs that work now: what ends them later is something else."""
+    with writer.read() as connection:
+        lost, kept = _read_lost(connection), _still_lost(connection, config, 0)
+    if kept != lost:
+        with writer.write() as connection:
+            _store_lost(connection, kept)
 
 
 def lost_url_notices(connection: Connection, config: ActiveConfig, now: int, zone: tzinfo) -> Iterator[str]:
@@ -147,13 +156,22 @@ def lost_paths(connection: Connection, config: ActiveConfig) -> list[str]:
     return [url for url, _, _ in _still_lost(connection, config, 0) if not url.startswith(_EVERY_FEED)]
 
 
-def _still_lost(connection: Connection, config: ActiveConfig, since: int) -> list[tuple[str, str, int]]:
-    """The stored lines of URLs that ended after `since` (µs) and do not work: URL, how to keep it, when it ended."""
-    lost = [line for line in json.loads(read_meta(connection, _KEY) or "[]") if line[2] > since]
+def _still_lost(connection: Connection, config: ActiveConfig, since: int) -> list[list[Any]]:
+    """The stored lines of URLs that ended after `since` (µs) and do not work."""
+    lost = [line for line in _read_lost(connection) if line[2] > since]
     if not lost:
         return []
     working = read_urls(connection, config)
     return [line for line in lost if not working.work(line[0])]
+
+
+def _read_lost(connection: Connection) -> list[list[Any]]:
+    """The stored lines of URLs that configs removed: URL, how to keep it, when it ended in µs."""
+    return list(json.loads(read_meta(connection, _KEY) or "[]"))
+
+
+def _store_lost(connection: Connection, lines: list[list[Any]]) -> None:
+    write_meta(connection, _KEY, json.dumps(lines, ensure_ascii=False))
 
 
 def _names(options: OutputOptions) -> frozenset[str]:

@@ -21,7 +21,7 @@ from aggregator.feeds.archives import (
     refresh_pages,
 )
 from aggregator.feeds.published import TopicTerms, published_feeds, read_topic_terms, summarise_feeds
-from aggregator.feeds.registry import give_slugs
+from aggregator.feeds.registry import give_slugs, read_new_rules, write_new_rules
 from aggregator.feeds.window import FeedLoader, Window, json_digest, links_facts, merged_facts
 from aggregator.model import Entry, Feed, FeedSummary
 from aggregator.settings import FeedPolicy, Site
@@ -92,8 +92,9 @@ def refresh_feeds(
         refreshed.any_dirty, sealed = True, 0
         changes = []
         with writer.write() as connection:
+            new_rules = read_new_rules(connection)
             for row in rows:
-                values, new_version = _refresh(connection, writer, sealer, row)
+                values, new_version = _refresh(connection, writer, sealer, row, new_rules.get(row.id))
                 changes.append(values)
                 if new_version is not None:
                     refreshed.keep(new_version)
@@ -102,6 +103,8 @@ def refresh_feeds(
                 if sealed >= MAX_SEALED:  # keep the rest dirty for the next transaction
                     break
             execute_many(connection, _REFRESH, changes)
+            if refreshed_ids := new_rules.keys() & {values["feed_id"] for values in changes}:
+                write_new_rules(connection, {key: new_rules[key] for key in new_rules.keys() - refreshed_ids})
         if sealed >= MAX_SEALED:
             writer.commit()
     if policy.archive:
@@ -109,8 +112,11 @@ def refresh_feeds(
     return refreshed
 
 
-def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow) -> tuple[dict[str, Any], Feed | None]:
-    """The values of `_REFRESH` for the feed of `row`, and its new version if it gets one.
+def _refresh(
+    connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow, new_rule_at: int | None
+) -> tuple[dict[str, Any], Feed | None]:
+    """The values of `_REFRESH` for the feed of `row`, and its new version if it gets one. `new_rule_at`: when it got
+    another rule since its last refresh, in µs.
 
     Compares the feed now with its last version. Both windows are cut at the last change, so time alone changes nothing,
     except when an entry reaches `max_age`.
@@ -137,7 +143,7 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
         if window is not before:
             digest = feed_digest(window, terms)
         window = loader.find_older(connection, row, window)  # which the digest does not contain
-        version, updated = row.version + 1, _latest_change(connection, row, window, writer.now)
+        version, updated = row.version + 1, _latest_change(connection, row, window, writer.now, new_rule_at)
         values |= {"version": version, "shown_hash": digest, "changed_at": writer.now, "updated_at": to_us(updated)}
         new_version = replace(window.feed, version=version, updated=updated)
     is_unused = row.topic is not None and row.rule is None and not row.size
@@ -152,9 +158,11 @@ def _refresh(connection: Connection, writer: Writer, sealer: Sealer, row: AnyRow
     return values, new_version
 
 
-def _latest_change(connection: Connection, row: AnyRow, window: Window, now: int) -> datetime:
-    """The `updated` of a new version: the latest update, release or withdrawal of an entry, or now for a new title."""
-    times = [from_us(row.updated_at), *(entry.updated for entry in window.feed.entries)]
+def _latest_change(connection: Connection, row: AnyRow, window: Window, now: int, new_rule_at: int | None) -> datetime:
+    """The `updated` of a new version: the latest update, release or withdrawal of an entry or the latest rule, or now
+    for a new title."""
+    times = [from_us(row.updated_at if new_rule_at is None else max(row.updated_at, new_rule_at))]
+    times += [entry.updated for entry in window.feed.entries]
     times += map(from_us, connection.scalars(_LAST_WITHDRAWAL, {"feed_id": row.id}))
     if window.last_release is not None:
         times.append(from_us(window.last_release))

@@ -66,7 +66,7 @@ def render_feed_page(
     """The page of a feed; `linked` are the slugs that have a page to link to, `relatives` the feeds of topics above and
     below."""
     scope = scope_of(feed, site)
-    parents, children = (tuple(map(_visible, xml_safe(links))) for links in relatives)
+    parents, children = (tuple(map(_visible, links)) for links in relatives)
     picture = next((entry.content.images[0].url for entry in entries if entry.content.images), "")
     body = render_page(
         "feed",

@@ -546,6 +546,25 @@ def _read_terminal(descriptor: int) -> bytes:
 # check
 
 
+def test_a_warning_of_the_config_counts_for_check_and_for_a_strict_build(shop: Shop, call: Call) -> None:
+    shop.record("a.md", publishedDateTime="2024-05-01T08:00:00Z")
+    shop.add_to_config('[[records]]\nname = "a"\npath = "../incoming"\n[[records]]\nname = "b"\npath = "../incoming"\n')
+    what = "two records folders overlap: a file in both is two entries"
+    code, out, err = call("check")
+    assert (code, out.count(what), err.count(what)) == (0, 1, 0)
+    assert f"config/aggregator.toml:12:8: warning: {what}" in out
+    assert "2 records: 0 errors, 1 warning, 0 unfinished" in err
+    (problem,) = json.loads(call("check", "--json")[1])["problems"]
+    assert (problem["what"], problem["kind"], problem["line"]) == (what, "warning", 12)
+    assert f"::warning file=config/aggregator.toml,line=12,col=8::{what}" in call("check", "--format", "github")[1]
+    assert call("build", "--strict", "--dry-run")[0] == 1
+    code, out, err = call("build", "--strict", "--json")
+    assert (code, f"warning: {what}" in err) == (1, True)
+    (problem,) = json.loads(out)["problems"]
+    assert what in problem
+    assert call("build")[0] == 0
+
+
 def test_check_distinguishes_errors_warnings_and_unfinished_files(shop: Shop, call: Call) -> None:
     add_problems(shop)
     before = shop.files()
@@ -1597,7 +1616,7 @@ def test_records_folders_may_be_shared_by_patterns_of_paths(shop: Shop, call: Ca
     shop.config.write_text(f'{table}exclude = ["posts/*"]\n{table}name = "posts"\ninclude = ["posts/*.md"]\n')
     assert call("check")[:2] == (0, "")
     shop.config.write_text(f'{table}{table}name = "posts"\n')
-    assert "two records folders overlap" in call("check")[2]
+    assert "two records folders overlap" in call("check")[1]
 
 
 def test_check_knows_the_slugs_that_topics_have(shop: Shop, call: Call) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shutil
 from typing import Any
 from unittest.mock import Mock
 
@@ -146,6 +147,40 @@ def test_a_new_title_and_a_new_rule_update_the_feed(site: SiteFolder) -> None:
     assert times["all"].startswith("2024-05-01T12:00:00") or times["all"] < times["picks"]
     site.run_with(table("picks", 'title = "Two"', "min_quality = 1"), LATER_STILL)
     assert feed_updated(site, "picks").startswith("2024-05-01T14:00")
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("archive", ["true", "false"])
+def test_a_new_rule_that_changes_nothing_for_readers_changes_no_date(site: SiteFolder, archive: str) -> None:
+    output = f'[output]\nlimit = 2\nmin_stay = "0s"\narchive = {archive}\n'
+    site.configure(output + table("picks", "min_quality = 60") + table("none", "min_quality = 99"))
+    fill(site)
+    columns = (feed.c.slug, feed.c.version, feed.c.updated_at)
+    versions = set(site.rows(select(*columns)))
+    with site.untouched():
+        site.run_with(output + table("picks", "min_quality = 55") + table("none", "min_quality = 98"), LATER)
+    assert set(site.rows(select(*columns))) == versions
+    documents = site.documents()
+    shutil.rmtree(site.output)
+    site.run(LATER_STILL)
+    assert site.documents() == documents
+
+
+def test_a_new_rule_updates_the_feed_also_after_an_interruption(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.configure(table("picks", "min_quality = 60"))
+    fill(site)
+    with monkeypatch.context() as patch:
+        patch.setattr(update, "refresh_feeds", Mock(side_effect=StoppedError("enough")))
+        with pytest.raises(StoppedError):
+            site.run_with(table("picks", "min_quality = 75"), LATER)
+    site.run_with(table("picks", "min_quality = 75"), LATER_STILL)
+    assert site.titles("picks") == ["4.md", "0.md"]
+    assert feed_updated(site, "picks").startswith("2024-05-01T13:00")
+    site.record("1.md", publishedDateTime="2024-05-01T01:00:00Z", topics=["AI"], quality=76)
+    site.run("2024-05-01 15:00")
+    assert feed_updated(site, "picks").startswith("2024-05-01T15:00")
 
 
 # topics

@@ -293,6 +293,17 @@ def test_a_preview_under_the_active_config_makes_no_copy(built: SiteFolder, monk
     assert titles(preview(built, "picks")["entries"]) == built.titles("picks")
 
 
+@pytest.mark.parametrize("config", [None, AI + "[topics]\nmin_entries = 1\n[output]\nlimit = 20\n"])
+def test_a_preview_has_what_the_next_cycle_releases(built: SiteFolder, config: str | None) -> None:
+    built.record("due.md", topics=["AI"], publishedDateTime="2024-05-01T14:30:00Z")
+    built.run(LATER)
+    before = preview(built, "picks", config, "2024-05-01 14:00")
+    assert (titles(before["entries"]), before["joins"]) == (["4.md", "1.md", "0.md"], [])
+    after = preview(built, "picks", config, "2024-05-01 15:00")
+    assert titles(after["entries"]) == ["due.md", "4.md", "1.md", "0.md"]
+    assert titles(after["joins"]) == ["due.md"]
+
+
 # URLs that a config removes
 
 
@@ -314,6 +325,29 @@ def test_a_url_that_the_config_removes_is_reported_before_and_after_until_it_wor
     assert built.run("2024-05-02 13:00").notices == said
     assert built.run("2024-06-01 13:00").notices == ()
     assert built.run_with(AI.replace("picks", "best") + 'moved_from = ["picks"]\n', "2024-06-01 14:00").notices == ()
+
+
+@pytest.mark.parametrize("returns_later", [False, True])
+def test_a_url_that_works_again_and_ends_by_another_cause_names_no_old_config(
+    site: SiteFolder, returns_later: bool
+) -> None:
+    site.record("maps.md", topics=["Maps"], publishedDateTime="2024-05-01T08:00:00Z")
+    site.run(NOON)
+    assert site.run_with("[topics]\nauto = false\n", LATER).notices[0].startswith("/maps/ answers 410 since")
+    automatic = '[topics]\nkeep_empty = "1h"\n'
+    if returns_later:
+        site.record("maps.md", topics=["Cars"], publishedDateTime="2024-05-01T08:00:00Z")
+        site.run("2024-05-01 14:00")
+        site.run_with(automatic, "2024-05-01 16:00")
+        assert site.run("2024-05-01 16:30").notices[0].startswith("/maps/ answers 410 since")
+        site.record("maps.md", topics=["Maps"], publishedDateTime="2024-05-01T08:00:00Z")
+        assert site.run("2024-05-01 17:00").notices == ()
+    else:
+        assert site.run_with(automatic, "2024-05-01 17:00").notices == ()
+    site.record("maps.md", topics=["AI"], publishedDateTime="2024-05-01T08:00:00Z")
+    site.run("2024-05-01 18:00")
+    assert site.run("2024-05-01 20:00").notices == ()
+    assert not (site.output / "maps").exists()
 
 
 def test_the_line_that_keeps_a_url_is_accepted_as_written_and_keeps_what_the_feed_has(built: SiteFolder) -> None:

@@ -539,6 +539,9 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[records]\nsite_url = "example.org"', "2:12: 'site_url' is not an absolute http or https URL: 'example.org' (write it in full, such as https://example.org/)"),
         ('[records.fields]\ntitel = "a"', "2:1: 'titel' is not a field (use one of title, summary, link, original_link, published_at, updated_at, expires_at, published, draft, deleted, removed, visibility, id, provider, topics, category, type, images, video, enclosures, related, quality, heat, language, path, link_date, slug, excerpt_separator, templates)"),
         ('[records.fields]\ntopics = ["a + b"]\ntitle = "a + b"', "3:9: 'title' has keys that are combined: 'a + b' (only topics combine keys; write [\"a\", \"b\"])"),
+        ('[records.fields]\ntopics = "tags+topics"', "2:10: 'topics' is written with other blanks than its keys have: 'tags+topics' (write \"tags + topics\")"),
+        ('[records.fields]\ntopics = ["x", "a  + b+c"]', "2:16: 'topics' is written with other blanks than its keys have: 'a  + b+c' (write \"a + b + c\")"),
+        ('[records.fields]\ntitle = ["headline ", "titel"]', "2:10: 'title' is written with other blanks than its keys have: 'headline ' (write \"headline\")"),
         ('[records.fields]\nlink = ["x", "a + b"]', "2:14: 'link' has keys that are combined: 'a + b' (only topics combine keys; write [\"a\", \"b\"])"),
         ('[records]\nmax_bytes = "1000"', "2:13: 'max_bytes' is not a size: '1000' (write a number of bytes without quotes: 1000)"),
         ("[records.fields]\nlink = 3", '2:8: \'link\' is not a list: \'3\' (write a list, such as ["title", "name"])'),
@@ -646,6 +649,13 @@ def test_what_is_wrong_is_named_with_its_place_its_value_and_what_to_do(problems
     assert [
         problem.removeprefix("FILE:") if problem[5:6].isdigit() else problem for problem in problems(text)
     ] == expected
+
+
+def test_a_key_of_front_matter_may_have_a_plus_or_a_blank_itself(load: Any) -> None:
+    fields = 'topics = ["c++", "c++ + d+", "a.b + c"]\ntitle = ["a+b", "a b"]'
+    (source,) = load(f"[records.fields]\n{fields}").sources
+    assert dict(source.fields)["topics"] == ("c++", "c++ + d+", "a.b + c")
+    assert dict(source.fields)["title"] == ("a+b", "a b")
 
 
 def test_a_hint_repeats_no_long_text(problems: Any) -> None:
