@@ -38,6 +38,7 @@ from aggregator.paths import unescape_path
 from aggregator.problems import shown_span, shown_time
 from aggregator.settings import Source
 from aggregator.stages import FEEDS, INGEST, STORE
+from aggregator.store.adopted import note_rss_ids
 from aggregator.store.batch_renames import former_files
 from aggregator.store.changes import Step
 from aggregator.store.entries import store_outcomes
@@ -182,6 +183,7 @@ class Update:
             prepare_feeds(writer, pipeline.shape())
             specs = tuple(self._policy.specs.values())
             pipeline.rules = sync_configured_feeds(writer, self._feeds, specs, pipeline.check_stop)
+            note_rss_ids(writer)
 
     def _release(self, scans: Collection[SourceScan], scanned_before: Mapping[Source, bool]) -> None:
         """Releases due entries. `scanned_before` are the sources, and whether each had a complete scan."""
