@@ -80,7 +80,7 @@ def describe(row: AnyRow, policy: FeedPolicy, title: str, site_title: str) -> st
 
 
 class TopicTerms:
-    """The category terms of topics: the slug of the topic's feed, else its pin, else an unused slug."""
+    """The category terms of topics: the slug of the topic's feed, else its pin, else a slug that no other topic has."""
 
     def __init__(self, slugs: Mapping[str, str], configured: frozenset[str], pins: Mapping[str, str]) -> None:
         self.published = frozenset(slugs.values()) | configured
@@ -92,7 +92,7 @@ class TopicTerms:
         """The term of the topic with this key. A configured feed with the slug of the topic replaces its feed."""
         if key not in self._terms:
             plain = topic_slug(key, ())
-            self._terms[key] = plain if plain in self._configured else topic_slug(key, self._taken)
+            self._terms[key] = plain if plain in self._configured else topic_slug(key, self._taken, is_own=True)
         return self._terms[key]
 
     def topic(self, named: tuple[str, str]) -> Topic:
