@@ -313,6 +313,7 @@ class Feed:
     withdrawn: tuple[Withdrawal, ...]
     image: str = ""  # URL of its own image; empty: none
     pages: int = 0  # how many archive pages it has
+    rss_archive: bool = True  # its RSS document links to them
     query: str = ""  # of its URLs, such as q=maps: the feed is a search
     older: Older | None = None  # None: no archive, or all of it is in the document
 

@@ -22,20 +22,27 @@ def topic_key(name: str) -> str:
     return " ".join(normal_form(name).split()).casefold()
 
 
-def topic_slug(key: str, taken: Container[str] = ()) -> str:
-    """The slug of the topic with this key. A slug that is reserved or `taken` gets a suffix from the key's SHA-256."""
+def topic_slug(key: str, taken: Container[str] = (), *, is_own: bool = False) -> str:
+    """The slug of the topic with this key. A slug that is reserved or `taken` gets a suffix from the key's SHA-256;
+    with `is_own` also a slug that other keys have too, because it leaves out what tells them apart ("C++" and "C#")."""
     # letters and marks beyond ASCII are left out; anything else between words becomes a hyphen
     kept = (char for char in normal_form(key, "NFKD") if char.isascii() or not _is_letter(char))
     slug = _NOT_SLUG.sub("-", "".join(kept).lower()).strip("-")[:MAX_SLUG].rstrip("-")
     digest = hashlib.sha256(key.encode()).hexdigest()
+    is_shared = is_own and slug != "" and plain_key(slug) != key
     if not slug:
         slug = f"t-{digest[:8]}"
-    if slug in RESERVED_SLUGS or slug in taken:
+    if slug in RESERVED_SLUGS or slug in taken or is_shared:
         base, length = slug, 4
-        while slug in RESERVED_SLUGS or slug in taken:
+        while slug in RESERVED_SLUGS or slug in taken or (is_shared and slug == base):
             slug = f"{base}-{digest[:length]}"
             length += 4
     return slug
+
+
+def plain_key(slug: str) -> str:
+    """The key whose slug leaves out nothing of it."""
+    return slug.replace("-", " ")
 
 
 def _is_letter(char: str) -> bool:

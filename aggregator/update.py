@@ -35,6 +35,7 @@ from aggregator.missing_files import MissingFiles
 from aggregator.model import Outcome, SourceFile
 from aggregator.settings import Source
 from aggregator.stages import FEEDS, INGEST, STORE
+from aggregator.store.adopted import note_rss_ids
 from aggregator.store.batch_renames import former_files
 from aggregator.store.changes import Step
 from aggregator.store.entries import store_outcomes
@@ -175,6 +176,7 @@ class Update:
             prepare_feeds(writer, pipeline.shape())
             specs = tuple(self._policy.specs.values())
             pipeline.rules = sync_configured_feeds(writer, self._feeds, specs, pipeline.check_stop)
+            note_rss_ids(writer)
 
     def _release(self, scans: Collection[SourceScan], scanned_before: Mapping[Source, bool]) -> None:
         """Releases due entries. `scanned_before` are the sources, and whether each had a complete scan."""

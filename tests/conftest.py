@@ -370,18 +370,18 @@ class SiteFolder:
             return [str(one.problem) for one in file_problems(connection)]
 
     def snapshot(self) -> dict[str, tuple[bytes, int]]:
-        """Bytes and mtime of every file of the output folder, less the lock and the mark of the process that leads."""
+        """Bytes and ctime of every file of the output folder, less the lock and the mark of the process that leads."""
         found = {}
         for folder, _, names in os.walk(self.output):
             for name in names:
                 path = Path(folder, name)
                 if path.parent.name != ".aggregator" or name not in ("lock", "leader"):
-                    found[path.relative_to(self.output).as_posix()] = path.read_bytes(), path.stat().st_mtime_ns
+                    found[path.relative_to(self.output).as_posix()] = path.read_bytes(), path.stat().st_ctime_ns
         return found
 
     @contextmanager
     def untouched(self) -> Iterator[None]:
-        """Fails if, at the end, a file of the output folder is new, is gone, or has other bytes or another mtime."""
+        """Fails if, at the end, a file of the output folder is new, is gone, or has other bytes or was written again."""
         before = self.snapshot()
         yield
         after = self.snapshot()

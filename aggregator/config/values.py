@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from aggregator.buckets import BucketUrl, parse_bucket_url
 from aggregator.feeds.phrases import expression_error, parse_phrase
+from aggregator.links import http_url
 from aggregator.paths import is_bucket_url, read_regular
 from aggregator.settings import DATE_PLACEHOLDERS, JEKYLL_PLACEHOLDERS, PAGE_PLACEHOLDERS
 from aggregator.slugs import MAX_SLUG, RESERVED_SLUGS
@@ -42,6 +43,9 @@ _CRON_FIELDS = (  # name, how many values it has, which
 )
 _CRON_START = datetime(2000, 1, 1)  # noqa: DTZ001 - clock times: no zone, no changes of the clock
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
+_URI = re.compile(r"(?:[\w!#$&'()*+,/:;=?@\[\].~-]|%[0-9A-Fa-f]{2})*", re.ASCII)
+# in the host: Python and older programs write "strasse" for "straße", browsers another name (UTS 46, section 7)
+_TWO_HOSTS = re.compile("[ßẞς\u200c\u200d]")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 MAX_STYLESHEET = 100_000
 """Most characters of `site.stylesheet`."""
@@ -185,11 +189,11 @@ def check_language(value: str) -> str:
 
 
 def check_url(value: str) -> str:
-    """The absolute http(s) URL, without a user: readers see it, or messages show it."""
+    """The absolute http(s) URL as it is published, without a user: readers see it, or messages show it."""
     _check_http_url(value)
     if "@" in urlsplit(value).netloc:
         raise BadValueError("has a user or a password", "remove it, because readers would see it")
-    return value
+    return _published_url(value)
 
 
 def _check_http_url(value: str) -> None:
@@ -199,7 +203,23 @@ def _check_http_url(value: str) -> None:
     except ValueError:
         usable = False
     if not usable or re.search(r"\s", value) or _UNSHOWABLE.search(value):
-        raise BadValueError("is not an absolute http or https URL", "write it in full, such as https://example.org/")
+        raise _no_url()
+
+
+def _no_url() -> BadValueError:
+    return BadValueError("is not an absolute http or https URL", "write it in full, such as https://example.org/")
+
+
+def _published_url(value: str) -> str:
+    """The URL in the characters of RFC 3986, like the links of records; itself if it has no others."""
+    if _URI.fullmatch(value):
+        return value
+    if letter := _TWO_HOSTS.search(urlsplit(value).netloc):
+        what = f"has '{letter[0]}' in its host, which programs read in two ways"
+        raise BadValueError(what, "write the host as xn--…")
+    if (url := http_url(value)) is None:
+        raise _no_url()
+    return url
 
 
 def check_host(value: str) -> str:
@@ -220,7 +240,8 @@ def check_base_url(value: str) -> str:
     _check_http_url(value)
     if "?" in value or "#" in value or "@" in urlsplit(value).netloc:
         raise BadValueError("has a user, a query or a fragment", "write scheme, host and path alone")
-    return value if value.endswith("/") else value + "/"
+    url = _published_url(value)
+    return url if url.endswith("/") else url + "/"
 
 
 def check_link_template(value: str) -> str:

@@ -87,8 +87,8 @@ NO_FAMILY: Mapping[str, Relatives] = MappingProxyType({})
 
 
 class TopicTerms:
-    """The category terms of topics: the slug of the topic's feed, else its pin, else an unused slug. `relatives` are
-    those of each feed that has any, by slug."""
+    """The category terms of topics: the slug of the topic's feed, else its pin, else a slug that no other topic has.
+    `relatives` are those of each feed that has any, by slug."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class TopicTerms:
         """The term of the topic with this key. A configured feed with the slug of the topic replaces its feed."""
         if key not in self._terms:
             plain = topic_slug(key, ())
-            self._terms[key] = plain if plain in self._configured else topic_slug(key, self._taken)
+            self._terms[key] = plain if plain in self._configured else topic_slug(key, self._taken, is_own=True)
         return self._terms[key]
 
     def topic(self, named: tuple[str, str]) -> Topic:

@@ -23,14 +23,14 @@ from aggregator.feeds.rules import FeedRules, rule_text
 from aggregator.feeds.window import json_digest
 from aggregator.ids import IdMint
 from aggregator.settings import FeedPolicy, FeedSpec, Rule
-from aggregator.slugs import topic_slug
+from aggregator.slugs import plain_key, topic_slug
 from aggregator.store.entries import published_entry
 from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, entry, feed, feed_entry, old_slug
-from aggregator.store.session import Writer, read_meta, span_us, upsert, write_meta
+from aggregator.store.session import Writer, parts, read_meta, span_us, upsert, write_meta
 from aggregator.topics import TopicTables
 
 BATCH = 1000
-"""How many entries are evaluated in one transaction."""
+"""How many entries are evaluated in one transaction, and topics asked for in one statement."""
 REEVALUATING = ""
 """The value of `feed.rule` during a re-evaluation: neither the old nor the new rule holds."""
 # keys of `meta`
@@ -382,7 +382,7 @@ def give_slugs(writer: Writer, feeds: ActiveFeeds) -> list[str]:
     with writer.write() as connection:
         _free_slugs(connection, writer, {pins.get(row.topic) or topic_slug(row.topic) for row in rows})
         in_use = {*connection.scalars(select(feed.c.slug).where(feed.c.slug.is_not(None)))}
-        taken = {*in_use, *policy.specs, *feeds.old_slugs, *pins.values()}
+        taken = {*in_use, *policy.specs, *feeds.old_slugs, *pins.values(), *_terms_of_others(connection, rows)}
         used_ids, old = _ids_in_use(connection), read_old_slugs(connection)
         changes = []
         for row in rows:
@@ -409,6 +409,17 @@ def give_slugs(writer: Writer, feeds: ActiveFeeds) -> list[str]:
         if waited := [row.id for row in rows if row.changed_at != writer.now]:  # else all feeds of its entries changed
             _mark_companions_dirty(connection, waited)
     return without_feed
+
+
+def _terms_of_others(connection: Connection, rows: Collection[AnyRow]) -> set[str]:
+    """The slugs of the topics in `rows` that are the terms of other topics, whose feeds are still to come."""
+    topics = {row.topic for row in rows}
+    plain = {plain_key(slug): slug for slug in map(topic_slug, topics)}
+    without_feed = select(feed.c.topic).where(feed.c.slug.is_(None), feed.c.size > 0)
+    found: set[str] = set()
+    for part in parts(plain.keys() - topics, BATCH):
+        found.update(plain[key] for key in connection.scalars(without_feed.where(feed.c.topic.in_(part))))
+    return found
 
 
 def _free_slugs(connection: Connection, writer: Writer, wanted: Collection[str]) -> None:

@@ -25,6 +25,7 @@ from aggregator.feeds.registry import give_slugs, read_new_rules, write_new_rule
 from aggregator.feeds.window import FeedLoader, Window, json_digest, links_facts, merged_facts
 from aggregator.model import Entry, Feed, FeedSummary
 from aggregator.settings import FeedPolicy, Site
+from aggregator.store.adopted import has_rss_ids
 from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, AnyRow, feed, feed_entry
 from aggregator.store.session import Writer, execute_many, from_us, read_meta, to_us, write_meta
@@ -194,9 +195,10 @@ def _entry_facts(entry: Entry, row: AnyRow, window: Window, terms: TopicTerms) -
 
 def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
     """The version of every published feed, by slug: a number with a digest, because a store restored from a backup
-    reaches the same numbers again with other content."""
+    reaches the same numbers again with other content. It says whether RSS has ids of its own."""
     rows = connection.execute(published_feeds(policy, feed.c.slug, feed.c.version, feed.c.shown_hash))
-    return {row.slug: f"{row.version}-{row.shown_hash.hex()[:12]}" for row in rows}
+    own = "-rss" if has_rss_ids(connection) else ""
+    return {row.slug: f"{row.version}-{row.shown_hash.hex()[:12]}{own}" for row in rows}
 
 
 def document_versions(connection: Connection, policy: FeedPolicy, terms: TopicTerms, *, pages: bool) -> dict[str, str]:
@@ -214,12 +216,17 @@ def load_feeds(
     slugs: Sequence[str],
     refreshed: Mapping[str, Feed],
 ) -> Iterator[Feed]:
-    """The feeds with these slugs as of their last refresh, in the order given; from `refreshed` if it has the feed."""
+    """The feeds with these slugs as of their last refresh, in the order given; from `refreshed` if it has the feed.
+
+    The archive is Atom, so RSS does not link to it while it may have the same stories under other ids.
+    """
+    rss_archive = not has_rss_ids(connection)
     for start in range(0, len(slugs), FEED_BATCH):
         batch = slugs[start : start + FEED_BATCH]
         rows = {row.slug: row for row in connection.execute(select(feed).where(feed.c.slug.in_(batch)))}
         for slug in batch:
-            yield refreshed.get(slug) or loader.load_last(connection, rows[slug], terms).feed
+            shown = refreshed.get(slug) or loader.load_last(connection, rows[slug], terms).feed
+            yield shown if rss_archive else replace(shown, rss_archive=False)
 
 
 def refresh_index(writer: Writer, policy: FeedPolicy, site: Site, *, pages: bool) -> tuple[FeedSummary, ...]:

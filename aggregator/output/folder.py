@@ -222,7 +222,7 @@ class _OpenFolder(Destination):
             self._tree.make_folder(path.rpartition("/")[0])
             if staged.is_new and self._tree.kind(path) is not None:  # created since the comparison
                 raise InTheWayError(path)
-            self._tree.take(self._staging, staged.name, path)
+            self._tree.take(self._staging, staged.name, path, staged.entry.modified)
 
     def _delete(self, path: str) -> None:
         """Deletes our file, and folders that are empty afterwards."""

@@ -31,8 +31,8 @@ class ManifestEntry(NamedTuple):
     feed: str
     version: str  # of the target
     digest: str  # of the bytes, in hex
-    # In seconds since 1970, rounded up: `Last-Modified` on every server. Later than that of the version before; 0 if a
-    # version of the program wrote it that did not say.
+    # In seconds since 1970, rounded up: `Last-Modified` on every server, and the mtime in a folder. Later than that of
+    # the version before; 0 if a version of the program wrote it that did not say.
     modified: int = 0
     # Of an object: its ETag and its bytes. A folder says the size of a file itself.
     etag: str = ""

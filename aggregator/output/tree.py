@@ -68,17 +68,19 @@ class Tree(Folder):
                 self.remove(waiting)
             raise
 
-    def take(self, other: Tree, name: str, path: str) -> None:
-        """Moves a file of another tree to the path, replacing what is there. Copies between file systems."""
+    def take(self, other: Tree, name: str, path: str, modified: int) -> None:
+        """Moves a file of another tree to the path, replacing what is there; its mtime is `modified` (seconds since
+        1970), or now if that is 0. Copies between file systems."""
         folder, target = _split(path)
+        times = (modified, modified) if modified else None
         try:
-            # the mtime is the time of the move, so versions staged in one second and published later differ
-            os.utime(name, dir_fd=other._fd)
+            os.utime(name, times, dir_fd=other._fd)
             os.replace(name, target, src_dir_fd=other._fd, dst_dir_fd=self.enter(folder))
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
             self.replace(path, _read(name, other._fd, None) or b"")
+            os.utime(target, times, dir_fd=self.enter(folder))
 
     def make_folder(self, path: str) -> None:
         """Makes a folder and its missing parents."""

@@ -29,7 +29,7 @@ def feed_links(feed: Feed, site: Site, options: OutputOptions, form: Format) -> 
     """The links of a feed: itself, the hubs, its archive (RFC 5005 section 4), its page."""
     yield {"rel": "self", "href": feed_url(feed.slug, form, site, feed.query), "type": MEDIA_TYPES[form]}
     yield from ({"rel": "hub", "href": hub} for hub in site.hub_urls)
-    if feed.pages:
+    if feed.pages and (feed.rss_archive or form != "rss"):
         yield _archive_link("prev-archive", feed.slug, feed.pages, site)
     yield _page_link(feed.slug, site, options, feed.query)
 

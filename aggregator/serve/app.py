@@ -138,7 +138,7 @@ def make_state(
 
 def _page_headers(site: Site, options: OutputOptions) -> Headers:
     """Header fields of pages: what they may load, and what they tell other sites."""
-    policy = f"{content_security_policy(site.icon, options)}; ".encode("latin-1", "replace") + _FRAMES
+    policy = f"{content_security_policy(site.icon, options)}; ".encode() + _FRAMES
     return (
         (_POLICY, policy),
         (b"referrer-policy", b"strict-origin-when-cross-origin"),

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from aggregator.documents import content_type, is_archive_page
 from aggregator.errors import BucketError, ShortageError
-from aggregator.output.manifest import MANIFEST_PATH, Manifest, digest_of, parse_manifest
+from aggregator.output.manifest import MANIFEST_PATH, Manifest, ManifestEntry, digest_of, parse_manifest
 from aggregator.serve.bodies import OVERHEAD_BYTES, Bodies, Headers, Variant
 from aggregator.serve.source import Content, FileFacts, OpenSource, Source
 
@@ -136,6 +136,7 @@ class Snapshot:
     """The files of a manifest, by URL path: `/all/rss.xml`, and `/all/` for its index.html; without archive pages."""
 
     files: Mapping[str, ServedFile] = field(default_factory=lambda: MappingProxyType({}))
+    entries: Mapping[str, ManifestEntry] = field(default_factory=lambda: MappingProxyType({}))  # of the manifest
     folders: frozenset[str] = frozenset()  # URL paths that redirect to themselves with a slash
     removed: frozenset[str] = frozenset()  # URL paths that answer 410
     # URL paths of copies at the old slug of a feed -> paths in the folder where the documents are now.
@@ -217,14 +218,26 @@ def read_other(source: Source, snapshot: Snapshot, path: str, *, packed: bool) -
     it must not be served. Blocks. Raises BucketError."""
     is_page = is_archive_page(path) and f"/{path.partition('/')[0]}" in snapshot.folders
     content = source.other(path) if is_page or source.has_others else None
-    return content and _whole_file(path, content, may_vary=is_archive_page(path), packed=packed)
+    entry = snapshot.entries.get(path)
+    return content and _whole_file(path, content, may_vary=is_archive_page(path), entry=entry, packed=packed)
 
 
 def _whole_file(
-    path: str, content: Content, *, packed: bool, may_vary: bool = True, replaces: bool = False
+    path: str,
+    content: Content,
+    *,
+    packed: bool,
+    may_vary: bool = True,
+    entry: ManifestEntry | None = None,
+    replaces: bool = False,
 ) -> ServedFile:
+    """The file with its variants. If it has other bytes than its `entry` in the manifest, a publish is about to write
+    the next one."""
     body, facts = content
-    file = ServedFile(path, digest_of(body), facts, may_vary=may_vary, replaces=replaces)
+    digest = digest_of(body)
+    modified = entry.modified if entry is not None and entry.digest == digest else 0
+    replaces = replaces or (entry is not None and entry.digest != digest)
+    file = ServedFile(path, digest, facts, may_vary=may_vary, modified=modified, replaces=replaces)
     file.identity = file.make_identity(body)
     if packed:
         file.compress()
@@ -293,7 +306,7 @@ def _build_snapshot(
         bodies.keep(file, variant)
     removed = frozenset(url for path in manifest.removed for url in _url_paths(path))
     redirects = MappingProxyType(_redirects(manifest))
-    return Snapshot(MappingProxyType(files), _folders(files), removed, redirects, stamp)
+    return Snapshot(MappingProxyType(files), manifest.files, _folders(files), removed, redirects, stamp)
 
 
 def _useful(changed: Mapping[str, FileFacts], previous: Snapshot, room: float) -> Iterator[str]:

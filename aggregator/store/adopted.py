@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, tuple_, update
 
-from aggregator.ids import FormatIds
+from aggregator.ids import FormatIds, IdMint
 from aggregator.store.schema import adopted_id, entry
-from aggregator.store.session import parts
+from aggregator.store.session import Writer, parts, read_meta, write_meta
 
 LOOKUP = 500
+_RSS_IDS = "rss_ids"
 Ids = Mapping[str, str]
 """The ids of one entry in saved feeds, by format."""
 
@@ -44,6 +45,33 @@ def read_adopted(connection: Connection, link_keys: Collection[bytes]) -> dict[b
     return dict(found)
 
 
+def has_rss_ids(connection: Connection) -> bool:
+    """Whether there are adopted ids that only RSS shows, so that RSS and Atom name stories by different ids."""
+    noted = read_meta(connection, _RSS_IDS)
+    return _has_rss_ids(connection) if noted is None else bool(noted)
+
+
+def note_rss_ids(writer: Writer) -> None:
+    """Notes `has_rss_ids`, so that no cycle reads all adopted ids; a store of an older version did not note it."""
+    with writer.read() as connection:
+        if read_meta(connection, _RSS_IDS) is not None:
+            return
+    with writer.write() as connection:
+        _note_rss_ids(connection)
+
+
+def _note_rss_ids(connection: Connection) -> None:
+    write_meta(connection, _RSS_IDS, "1" if _has_rss_ids(connection) else "")
+
+
+def _has_rss_ids(connection: Connection) -> bool:
+    ids, mint = defaultdict[bytes, dict[str, str]](dict), IdMint("")
+    for row in connection.execute(select(adopted_id)):
+        ids[row.link_key][row.format] = row.id
+    shown = (mint.adopted_entry_id(by_form)[1] for by_form in ids.values())
+    return any(own is not None and own.rss for own in shown)
+
+
 def add_adopted(connection: Connection, ids: Mapping[bytes, Ids]) -> None:
     """Stores ids for links. What is stored for a link and a format stays."""
     stored = read_adopted(connection, ids)
@@ -55,6 +83,7 @@ def add_adopted(connection: Connection, ids: Mapping[bytes, Ids]) -> None:
     ]
     if rows:
         connection.execute(insert(adopted_id), rows)
+        _note_rss_ids(connection)
 
 
 def read_ids(connection: Connection, places: Collection[Place]) -> dict[Place, StoredId]:

@@ -11,10 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 from commands import Shop
 from conftest import SITE_ID, SiteFolder
+from sqlalchemy import delete
 
 from aggregator.cli import commands
 from aggregator.ids import IdMint
 from aggregator.store.queries import find_by_id
+from aggregator.store.schema import meta
 
 BLOG = "https://blog.example.org/"
 MAY, JUNE, JULY = "2026-05-01 12:00", "2026-06-01 12:00", "2026-07-01 12:00"
@@ -128,6 +130,46 @@ def test_the_ids_are_those_of_archive_pages_too(site: SiteFolder, adopt: Adopt) 
     site.run(MAY)
     pages = b"".join(body for path, body in site.documents().items() if "/archive/" in path and path.endswith(".xml"))
     assert [f"<id>urn:x:{number}</id>".encode() in pages for number in range(3)] == [True] * 3
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    ("guid", "is_linked"), [("{} at https://blog.example.org", False), (f"{BLOG}{{}}/", True), ("", True)]
+)
+def test_rss_leads_to_no_archive_that_has_its_stories_under_other_ids(
+    site: SiteFolder, adopt: Adopt, guid: str, is_linked: bool
+) -> None:
+    """The archive is Atom. A reader that follows the link has the stories under their RSS ids."""
+    site.configure('[output]\nlimit = 1\nmin_stay = "0s"\n')
+    names = ["p1", "p2", "p3"]
+    for name in names:
+        post(site, name, publishedDateTime=f"2026-01-0{name[1]}T00:00:00Z")
+    if guid:
+        adopt(rss(*((name, guid.format(name)) for name in names)))
+    site.run(MAY)
+    post(site, "new")  # has one id in all formats, and the others are in the archive
+    site.run(JUNE)
+    links = {form: b'rel="prev-archive"' in site.documents()[f"all/{form}.xml"] for form in ("rss", "atom")}
+    assert links == {"rss": is_linked, "atom": True}
+    before = site.documents()
+    assert site.run(JULY).files_written == 0
+    with site.store.write() as connection:  # a store of an older version, which did not note it
+        connection.execute(delete(meta).where(meta.c.key == "rss_ids"))
+    site.run("2026-07-02 12:00")
+    assert site.documents() == before
+
+
+def test_ids_that_are_adopted_later_end_the_link_to_the_archive(site: SiteFolder, adopt: Adopt) -> None:
+    site.configure('[output]\nlimit = 1\nmin_stay = "0s"\n')
+    for name in ("p1", "p2"):
+        post(site, name)
+    site.run(MAY)
+    post(site, "p3")
+    adopt(rss(("p3", "42")))
+    site.run(JUNE)
+    documents = site.documents()
+    assert b"prev-archive" in documents["all/atom.xml"]
+    assert b"prev-archive" not in documents["all/rss.xml"]
 
 
 def test_a_record_that_comes_later_gets_its_id(site: SiteFolder, adopt: Adopt) -> None:

@@ -31,6 +31,12 @@ def publish(site: SiteFolder, *topics: list[str]) -> None:
     site.run(NOON)
 
 
+def terms(site: SiteFolder) -> dict[str, str]:
+    """The category terms of topics in the Atom feed of all records, by name."""
+    document = etree.fromstring((site.output / "all" / "atom.xml").read_bytes())
+    return {found.get("label"): found.get("term") for found in document.iter(f"{ATOM}category") if found.get("label")}
+
+
 def tags(site: SiteFolder, slug: str = "all") -> dict[str, list[str]]:
     """The topics of the entries of a feed, by title."""
     return {item["title"]: item.get("tags", []) for item in site.feed(slug)["items"]}
@@ -466,3 +472,25 @@ def test_a_feed_of_words_matches_title_and_summary(site: SiteFolder) -> None:
     assert site.titles("x") == ["A new gpu"]
     site.run_with('[[feed]]\nslug = "x"\ntext.any = ["GPUs"]\n', LATER_STILL)
     assert site.titles("x") == ["GPUs"]
+
+
+def test_topics_without_a_feed_have_terms_of_their_own_that_stay(site: SiteFolder) -> None:
+    """docs/spec.md#topics-and-slugs: readers know a category by its term."""
+    site.configure("[topics]\nmin_entries = 2\n")
+    publish(site, ["C#", "C++", "C", "Power Apps", "Power-Apps"])
+    before = terms(site)
+    assert before == {
+        "C#": topic_slug("c#", {"c"}),
+        "C++": topic_slug("c++", {"c"}),
+        "C": "c",
+        "Power Apps": "power-apps",
+        "Power-Apps": topic_slug("power-apps", {"power-apps"}),
+    }
+    site.record("more.md", topics=["C#", "Power-Apps"], publishedDateTime="2024-05-01T09:00:00Z")
+    site.run(LATER)  # they have feeds now, and no other topic's name
+    assert slugs(site) == {before["C#"], before["Power-Apps"]}
+    assert terms(site) == before
+    site.record("last.md", topics=["C"], publishedDateTime="2024-05-01T10:00:00Z")
+    site.run(LATER_STILL)
+    assert "c" in slugs(site)
+    assert terms(site) == before

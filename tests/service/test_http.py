@@ -239,6 +239,22 @@ def test_the_date_in_the_manifest_is_that_of_every_server(own: Path) -> None:
             assert client.get("/a/rss.xml").headers["last-modified"] == date
 
 
+def test_an_archive_page_has_the_date_in_the_manifest_too(own: Path) -> None:
+    """A clock that was set back must not give a page from which a story was withdrawn an older date than the page with
+    the story had."""
+    path = "a/archive/0001.xml"
+    publish(own, {"a/rss.xml": RSS, path: b"<feed>one</feed>"}, modified=WRITTEN + 100)
+    os.utime(own / path, (WRITTEN - 1000, WRITTEN - 1000))
+    with running(make_app(own)) as client:
+        date = client.get(f"/{path}").headers["last-modified"]
+        assert date == formatdate(WRITTEN + 100, usegmt=True)
+        assert client.get(f"/{path}", headers={"if-modified-since": date}).status_code == 304
+        # the next publish has begun, and its manifest is not there yet
+        write(own / path, b"<feed>two</feed>")
+        replaced = client.get(f"/{path}", headers={"if-modified-since": date})
+        assert (replaced.content, "last-modified" in replaced.headers) == (b"<feed>two</feed>", False)
+
+
 def test_files_of_two_publishes_are_not_mixed(own: Path) -> None:
     app = make_app(own)
     publish(own, {"a/rss.xml": b"<rss>a2</rss>", "b/rss.xml": b"<rss>b2</rss>"})

@@ -110,11 +110,11 @@ class Replay:
         public = {path for path in after if not path.startswith(".aggregator/")}
         assert public == views.keys(), f"{where}: files {sorted(public ^ views.keys())}"
         for path, view in views.items():
-            body, mtime_ns = after[path]
-            old_body, old_mtime_ns = self.before.get(path, (b"", 0))
+            body, ctime_ns = after[path]
+            old_body, old_ctime_ns = self.before.get(path, (b"", 0))
             if view == self.views.get(path):
                 assert body == old_body, f"{where}: {path} has other bytes and nothing in it changed"
-                assert mtime_ns == old_mtime_ns, f"{where}: {path} was written again with the same bytes"
+                assert ctime_ns == old_ctime_ns, f"{where}: {path} was written again with the same bytes"
                 continue
             seen = read_view(path, body)
             if seen is not None and seen != view:

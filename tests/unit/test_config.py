@@ -180,6 +180,32 @@ def test_base_url_always_ends_with_a_slash(load: Any) -> None:
     assert load('[site]\nbase_url = "https://example.org/feeds"\n').site.base_url == "https://example.org/feeds/"
 
 
+@pytest.mark.parametrize(
+    ("written", "published"),
+    [
+        ("https://münchen.example/für/", "https://xn--mnchen-3ya.example/f%C3%BCr/"),
+        ("https://example.org/a>b/", "https://example.org/a%3Eb/"),
+        ("https://example.org/100%/", "https://example.org/100%25/"),
+        # in the characters of RFC 3986, so every byte stays
+        ("HTTP://Example.ORG:8080/A%c3;x=(1)/", "HTTP://Example.ORG:8080/A%c3;x=(1)/"),
+        ("http://[::1]:8000/", "http://[::1]:8000/"),
+    ],
+)
+def test_urls_that_are_published_have_the_characters_of_urls(load: Any, written: str, published: str) -> None:
+    """docs/spec.md#config: subscribers, hubs and header fields get them."""
+    text = f"""
+        site = {{ base_url = "{written}", icon = "{written}i.png" }}
+        websub = {{ hub = "{written}?a=b" }}
+        records = {{ site_url = "{written}" }}
+        feed = [{{ slug = "a", image = "{written}a.png" }}]
+    """
+    config = load(text)
+
+    assert (config.site.base_url, config.site.icon) == (published, f"{published}i.png")
+    assert config.websub.hub == (f"{published}?a=b",)
+    assert (config.sources[0].site_url, config.feeds[0].image) == (published, f"{published}a.png")
+
+
 def test_a_postgresql_url_and_an_absolute_sqlite_path_are_kept(load: Any) -> None:
     for url in ("postgresql+psycopg://u:p@db/feeds", "sqlite:////var/lib/aggregator/a.db?timeout=5"):
         assert load(f'[store]\nurl = "{url}"\n').store.url == url
@@ -518,6 +544,9 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[site]\ntitle = "a\\u0000b"', "2:9: 'title' contains a control character: 'a\\x00b' (write it as one line of plain text)"),
         ('[site]\nbase_url = "example.org"', "2:12: 'base_url' is not an absolute http or https URL: 'example.org' (write it in full, such as https://example.org/)"),
         ('[site]\nbase_url = "https://example.org/?a=1"', "2:12: 'base_url' has a user, a query or a fragment: 'https://example.org/?a=1' (write scheme, host and path alone)"),
+        ('[site]\nbase_url = "https://straße.example/"', "2:12: 'base_url' has 'ß' in its host, which programs read in two ways: 'https://straße.example/' (write the host as xn--…)"),
+        ('[site]\nicon = "https://bü cher.example/"', "2:8: 'icon' is not an absolute http or https URL: 'https://bü cher.example/' (write it in full, such as https://example.org/)"),
+        ('[site]\nicon = "https://bü$cher.example/"', "2:8: 'icon' is not an absolute http or https URL: 'https://bü$cher.example/' (write it in full, such as https://example.org/)"),
         ('[site]\nicon = "https://me:secret@example.org/"', "2:8: 'icon' has a user or a password (remove it, because readers would see it)"),
         ('[websub]\nhub = ["https://hub.example.org/", "https://me:secret@example.org/"]', "2:36: 'hub' has a user or a password (remove it, because readers would see it)"),
         ('[websub]\nhub = "https://me@hub.example.org/"', "2:1: 'hub' has a user or a password (remove it, because readers would see it)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import resource
@@ -540,6 +541,37 @@ def test_a_file_on_another_file_system_is_copied(tmp_path: Path) -> None:
     with Tree(tmp_path) as tree:
         tree.replace("feed/rss.xml", b"new")
     assert {path.name: path.read_bytes() for path in (tmp_path / "feed").iterdir()} == {"rss.xml": b"new"}
+
+
+def test_a_file_has_the_time_that_the_manifest_says(plain: SiteFolder) -> None:
+    """So a web server over the folder, or a copy by rsync, sees each change, however many are within a second."""
+    paths, times = ["all/rss.xml", "ai/index.html", "ai/feed.json"], [[0.0] * 3]
+    for title in ("Rec a", "Rec b", "Rec c"):
+        fill(plain, title)
+        plain.run(LATER)
+        entries = json.loads((plain.output / ".aggregator/manifest.json").read_text())["files"]
+        times.append([(plain.output / path).stat().st_mtime for path in paths])
+        assert times[-1] == [entries[path]["modified"] for path in paths]
+        assert all(before < after for before, after in zip(times[-2], times[-1], strict=True))
+    (plain.output / "assets/feed.css").unlink()  # what is written again has its old time
+    plain.run(DAY)
+    assert (plain.output / "assets/feed.css").stat().st_mtime == entries["assets/feed.css"]["modified"]
+
+
+def test_a_file_that_is_copied_to_another_file_system_has_its_time_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_once(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    (tmp_path / "staging").mkdir()
+    monkeypatch.setattr(os, "replace", fail_once)
+    with Tree.open(tmp_path) as tree, tree.subtree("staging") as staging:
+        staging.write("0", b"new")
+        tree.take(staging, "0", "rss.xml", 1_700_000_000)
+    assert (tmp_path / "rss.xml").read_bytes() == b"new"
+    assert (tmp_path / "rss.xml").stat().st_mtime == 1_700_000_000
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "a//b", "."])
