@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aggregator.attempts import have_same_bytes
 from aggregator.config import Config
 from aggregator.files import FolderError, Kind, Unreadable, open_files
 from aggregator.ids import IdMint
@@ -146,7 +147,7 @@ class RecordState:
             reasons = [event.clause for event in history if event.what == WITHDRAWN]
             what = "its file is back" if reasons[-1:] == [MISSING] else "the config reads it again"
             return Cause("returned", f"{what}; the next cycle decides", self.path)
-        if self.outcome and known and known != self.outcome.digest:
+        if self.outcome and known and not have_same_bytes(known, self.outcome.digest):
             return Cause("changed", "the file changed after the last cycle; the next one decides", self.path)
         if state != FileState.READ and problem is not None:
             line = problem.line or (self._line("id") if state == FileState.DUPLICATE else None)
