@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
+from aggregator.attempts import is_settled
 from aggregator.files import CheckStop, FolderError, Unreadable
 from aggregator.index_files import affected_folder
 from aggregator.model import Outcome, Rejection, SourceFile, Unchanged
@@ -62,8 +63,8 @@ class Differences:
         """Notes what the files that were read are."""
         for outcome in outcomes:
             if not isinstance(outcome, Unchanged):
-                is_settled = outcome.digest != b"" and not (isinstance(outcome, Rejection) and outcome.unfinished)
-                self._read += is_settled
+                is_unfinished = isinstance(outcome, Rejection) and outcome.unfinished
+                self._read += is_settled(outcome.digest) and not is_unfinished
                 self._add_affected(outcome.file.path)
 
     def _add_affected(self, path: str) -> None:

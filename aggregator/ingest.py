@@ -17,6 +17,7 @@ from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from aggregator.attempts import DIGEST_BYTES, is_paused, note_attempt
 from aggregator.errors import ShortageError
 from aggregator.files import CheckStop, FileBytes, Files, FolderError, open_files
 from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, Unchanged, late_update
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from aggregator.parse.section import Section
     from aggregator.parse.trace import FieldTrace
 
-PARSER_VERSION = "9"
-"""Change it when the same bytes give another Record: an upgrade then reads every file again."""
+PARSER_VERSION = "10"
+"""Change it when the same bytes give another outcome: an upgrade then reads every file again."""
 FILE_BATCH = 1000
 POOL_MIN_FILES = 2 * FILE_BATCH
 """Number of files from which a process pool pays off."""
@@ -52,7 +53,10 @@ LARGE_BYTES = 65_536
 """Files above it are parsed in a child process with a deadline: the time may grow faster than the text, and C code
 cannot be interrupted."""
 PARSE_CPU_S, PARSE_CLOCK_S = 5, 15
-"""The deadlines: processor time, and time on the clock, which is longer because the machine may be busy."""
+"""The deadlines: processor time, and time on the clock, which is longer because the machine may be busy. Only the first
+one says something about the file."""
+_MACHINE = (MemoryError, OSError, ImportError)
+"""Errors that are the machine's while bytes are parsed: memory is refused, or the program itself cannot be read."""
 UNFINISHED_S = 60
 """How long after its last change a file without closing fence counts as still being written."""
 
@@ -247,6 +251,7 @@ class _FileParser:
     def __init__(self, source: Source, files: Files, worker: Worker, bounded_from: int = LARGE_BYTES) -> None:
         self._source, self._files, self._worker, self._bounded_from = source, files, worker, bounded_from
         self._is_record: RecordFilter | None = None
+        self._failed_sections: set[str] = set()  # index files that the machine failed to parse
         if source.layout == "hugo":
             from aggregator.file_context import FileContexts
 
@@ -262,9 +267,9 @@ class _FileParser:
             return None if content.errno in ABSENT else _not_read(file, content), b""
         raw, file = content
         if self._is_record is None:
-            return self._parse(raw, file, blake2b(raw, digest_size=16).digest(), stored_digest)
+            return self._parse(raw, file, blake2b(raw, digest_size=DIGEST_BYTES).digest(), stored_digest)
         context = self._contexts.context(file.path)
-        digest = blake2b(raw, digest_size=16, key=context.token).digest()
+        digest = blake2b(raw, digest_size=DIGEST_BYTES, key=context.token).digest()
         if context.bundle is not None:
             return Unchanged(file, digest) if digest == stored_digest else NoRecord(file, digest, context.bundle), b""
         if not self._is_record(unescape_path(file.path)):
@@ -286,14 +291,19 @@ class _FileParser:
             return Unchanged(file, digest), b""
         if len(raw) > self._source.max_bytes:
             return Rejection(file, digest, _too_large(file.path, self._source)), b""
+        now_s = int(time.time())
+        if stored_digest is not None and is_paused(digest, stored_digest, now_s):
+            return Unchanged(file, stored_digest), b""
         try:
             return self.run_bounded(_parse_file, raw, file, self._source, digest, *context), raw
-        except WorkerLostError as error:
-            return Rejection(file, digest, _too_slow(file.path, error)), b""
+        except (WorkerLostError, WorkerFailedError, *_MACHINE) as error:
+            if not _is_machine(error):
+                return Rejection(file, digest, _too_slow(file.path)), b""
+            return Rejection(file, note_attempt(digest, stored_digest, now_s), _failed(file.path, error)), b""
 
     def run_bounded(self, function: Callable[..., Result], raw: bytes, *args: object) -> Result:
         """The result of `function` for the bytes of a file. For a large file it runs in a child process, with a
-        deadline; raises WorkerLostError then."""
+        deadline; raises WorkerLostError and WorkerFailedError then."""
         if len(raw) > self._bounded_from:
             try:
                 return self._worker.call(function, raw, *args, cpu_s=PARSE_CPU_S, clock_s=PARSE_CLOCK_S)
@@ -306,7 +316,9 @@ class _FileParser:
         if digest == stored_digest:
             return Unchanged(file, digest)
         problem = self._contexts.problem(file.path)
-        return Rejection(file, digest, problem) if problem else NoRecord(file, digest, None)
+        if problem is None:
+            return NoRecord(file, digest, None)
+        return Rejection(file, b"" if file.path in self._failed_sections else digest, problem)
 
     def _read_section(self, path: str, language: str) -> tuple[Section | Problem, bytes]:
         raw, _ = self._files.read(SourceFile(self._source.name, path, 0, 0), self._source.max_bytes + 1)
@@ -314,8 +326,11 @@ class _FileParser:
             return _too_large(path, self._source), raw
         try:
             return self.run_bounded(_read_section, raw, path, self._source, language), raw
-        except WorkerLostError as error:
-            return _too_slow(path, error), raw
+        except (WorkerLostError, WorkerFailedError, *_MACHINE) as error:
+            if not _is_machine(error):
+                return _too_slow(path), raw
+            self._failed_sections.add(path)
+            return _failed(path, error), raw
 
 
 def _unknown_context(file: SourceFile, problem: Problem) -> Rejection:
@@ -332,13 +347,28 @@ def _too_large(path: str, source: Source) -> Problem:
     return Problem(path, 0, 0, f"the file is over {source.max_bytes:,} bytes", None, hint)
 
 
-def _too_slow(path: str, error: WorkerLostError) -> Problem:
-    what = {
-        "cpu": f"takes over {PARSE_CPU_S} seconds of processor time to read",
-        "clock": f"takes over {PARSE_CLOCK_S} seconds to read",
-        None: "cannot be read: the parser crashed",
-    }[error.deadline]
+def _too_slow(path: str) -> Problem:
+    what = f"takes over {PARSE_CPU_S} seconds of processor time to read"
     return Problem(path, 0, 0, what, None, "make it shorter or simpler")
+
+
+def _is_machine(error: Exception) -> bool:
+    """Whether parsing failed for another reason than the bytes, as far as one can tell: a process that ended by itself
+    may have lacked memory."""
+    return not (isinstance(error, WorkerLostError) and error.deadline == "cpu")
+
+
+def _failed(path: str, error: Exception) -> Problem:
+    """The problem of a file that the machine failed to parse."""
+    if isinstance(error, WorkerLostError) and error.deadline == "clock":
+        what = f"was not read within {PARSE_CLOCK_S} seconds"
+    elif isinstance(error, WorkerLostError):
+        what = f"cannot be read: the process that parses it was ended ({error.ending})"
+    else:
+        name = str(error) if isinstance(error, WorkerFailedError) else type(error).__name__
+        what = f"cannot be read: {name} while it was parsed"
+    hint = "the next cycles try again; if that does not help: more memory, or make it shorter or simpler"
+    return Problem(path, 0, 0, what, None, hint)
 
 
 def _parse_file(
@@ -352,6 +382,8 @@ def _parse_file(
         outcome = parse_record(raw, file, source, digest, context)
         if isinstance(outcome, Record) and late_update(outcome, datetime.now(UTC)) and not outcome.updated_place[0]:
             outcome = parse_record(raw, file, source, digest, context, with_positions=True)  # of the warning
+    except _MACHINE:
+        raise
     except Exception as error:  # noqa: BLE001 - one record never stops a cycle
         return Rejection(file, digest, _unexpected(file.path, error))
     if isinstance(outcome, Rejection) and outcome.unfinished:
@@ -365,6 +397,8 @@ def _read_section(raw: bytes, path: str, source: Source, language: str) -> Secti
 
     try:
         return read_section(raw, path, source, language)
+    except _MACHINE:
+        raise
     except Exception as error:  # noqa: BLE001 - one index file never stops a cycle
         return _unexpected(path, error)
 

@@ -97,12 +97,17 @@ PROGRESS = Progress()
 
 
 class WorkerLostError(Exception):
-    """A child process ended before it answered; `deadline` says which deadline ended it, if any."""
+    """A child process ended before it answered; `deadline` says which deadline ended it, if any, and `ending` how it
+    ended: by which signal, or with which exit code."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(f"a child process ended with {exit_code}")
         deadlines: dict[int, Literal["cpu", "clock"]] = {-signal.SIGPROF: "cpu", -signal.SIGALRM: "clock"}
         self.deadline = deadlines.get(exit_code)
+        try:
+            self.ending = signal.Signals(-exit_code).name
+        except ValueError:
+            self.ending = f"exit code {exit_code}"
 
 
 class WorkerFailedError(Exception):

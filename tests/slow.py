@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from aggregator import ingest, processes
@@ -42,6 +44,15 @@ def parse(raw: bytes, file: SourceFile, source: Source, digest: bytes, *context:
     if CRASHING in raw:
         os.kill(os.getpid(), signal.SIGKILL)
     return _parse_file(raw, file, source, digest, *context)
+
+
+def parse_in_little_memory(
+    raw: bytes, file: SourceFile, source: Source, digest: bytes, *context: Any
+) -> Record | Rejection:
+    """What parsing makes of a file while the system refuses any more memory; in a process that ends afterwards."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+    return _parse_file(raw * 20, file, source, digest, *context)
 
 
 def read(source: Source, batch: Batch, _check_stop: CheckStop | None = None) -> list[Outcome]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from aggregator.attempts import have_same_bytes
 from aggregator.cli.record_state import MissingFiles, RecordState
 from aggregator.config import Config
 from aggregator.model import NoRecord, Record, Rejection
@@ -116,7 +117,7 @@ def _of_unread_file(state: RecordState) -> Iterator[Cause]:
         reasons = [event.clause for event in entry.history if event.what == WITHDRAWN] if entry else []
         what = "its file is back" if reasons[-1:] == [MISSING] else "the config reads it again"
         yield Cause("returned", f"{what}; the next cycle decides", path)
-    if outcome and stored.digest and stored.digest != outcome.digest:
+    if outcome and stored.digest and not have_same_bytes(stored.digest, outcome.digest):
         yield Cause("changed", "the file changed after the last cycle; the next one decides", path)
     if stored.file_state not in (None, FileState.READ) and stored.problem is not None:
         line = stored.problem.line or (state.place("id")[1] if stored.file_state == FileState.DUPLICATE else None)

@@ -11,13 +11,14 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from aggregator.errors import PublishError
+from aggregator.errors import PublishError, ShortageError
 from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
 from aggregator.output.journal import Journal
 from aggregator.output.manifest import JOURNAL_PATH, MANIFEST_PATH, MARK_PATH, OWN_FOLDER, Manifest, ManifestEntry
@@ -25,10 +26,12 @@ from aggregator.output.obstacles import reason
 from aggregator.output.publisher import Publisher
 from aggregator.output.tree import Tree
 from aggregator.processes import PROGRESS
+from aggregator.threads import Threads
 
 LOCK_WAIT_S = 30
 WRITE_THREADS = 8
-"""Threads that write and sync documents while the next ones are rendered; the file system flushes several at a time."""
+"""Threads that write and sync documents while the next ones are rendered; the file system flushes several at a time.
+They are started once in a process, and publishing continues without them."""
 MAX_WRITING, MAX_WRITING_BYTES = 64, 32_000_000
 """Most documents that wait for these threads, and most bytes of them."""
 _STAGING = f"{OWN_FOLDER}/staging"
@@ -140,13 +143,22 @@ class _OpenFolder(Destination):
         self._tree.remove_all(_STAGING)
         self._tree.make_folder(_STAGING)
         try:
-            with self._tree.subtree(_STAGING) as self._staging, ThreadPoolExecutor(WRITE_THREADS) as self._threads:
-                yield
+            with self._tree.subtree(_STAGING) as self._staging:
+                try:
+                    yield
+                finally:
+                    while self._writing:  # after an error, or a stop
+                        with suppress(Exception):
+                            self._finish_oldest()
         finally:
             self._tree.remove_all(_STAGING)
 
     def stage(self, name: str, body: bytes) -> None:
-        self._writing.append((self._threads.submit(self._staging.write, name, body), len(body)))
+        try:
+            self._writing.append((_writers().submit(self._staging.write, name, body), len(body)))
+        except ShortageError:  # not even one thread
+            self._staging.write(name, body)
+            return
         self._writing_bytes += len(body)
         while len(self._writing) > MAX_WRITING or self._writing_bytes > MAX_WRITING_BYTES:
             self._finish_oldest()
@@ -155,7 +167,7 @@ class _OpenFolder(Destination):
         """Waits until the document that was staged first is written."""
         writing, size = self._writing.popleft()
         self._writing_bytes -= size
-        writing.result()
+        _writers().help(writing)
 
     def begin(self, staged: Sequence[Staged]) -> None:
         while self._writing:
@@ -256,6 +268,11 @@ class _OpenFolder(Destination):
         parts = path.split("/")
         folders = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
         return next((folder for folder in folders if self._tree.kind(folder) not in (None, stat.S_IFDIR)), None)
+
+
+@cache
+def _writers() -> Threads:
+    return Threads(WRITE_THREADS)
 
 
 def _mark(tree: Tree, token: str) -> bytes:

@@ -10,11 +10,10 @@ import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from time import time
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from aggregator.documents import SEARCH_STYLE, SHOWS_SEARCH, cache_control, content_security_policy
@@ -25,12 +24,14 @@ from aggregator.serve.direct import is_direct
 from aggregator.serve.files import CORS, NOSNIFF, ServedFile, Snapshot, is_shared, make_file, read_body, read_other
 from aggregator.serve.source import Source
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
+from aggregator.threads import Threads
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Response = tuple[int, Headers, bytes]
+Made = TypeVar("Made")
 Probe = Callable[[], tuple[bool, dict[str, Any]]]
 """Returns whether all is well, and the facts for the response. Runs in a thread."""
 Page = Callable[[], tuple[int, bytes, bytes]]
@@ -39,8 +40,8 @@ Page = Callable[[], tuple[int, bytes, bytes]]
 
 SEARCH_THREADS, MAX_SEARCHES = 2, 16
 """Searches that run at a time, and those that run or wait."""
-READ_THREADS = 16
-"""Files that are read at a time."""
+READ_THREADS, PAGE_THREADS = 16, 6
+"""Files that are read at a time, and probes and pages that are made at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,7 @@ class Application(ABC):
 
     def __init__(self) -> None:
         self.responses: dict[int, int] = defaultdict(int)
+        _page_threads()  # they start now, and not when memory is short
 
     def respond_at_once(self, _scope: Scope) -> Response | None:
         """The response, if it needs no thread. The caller sends and counts it."""
@@ -215,10 +217,10 @@ class FeedsApp(Application):
         super().__init__()
         self.state = state
         self._searcher, self._searches = searcher, 0
-        self._search_threads = ThreadPoolExecutor(SEARCH_THREADS, "search")
+        self._search_threads = Threads(SEARCH_THREADS)
         self.private: dict[str, Page] = {}
         self.shows_private = False
-        self._reads, self._read_threads = 0, ThreadPoolExecutor(READ_THREADS, "read")
+        self._reads, self._read_threads = 0, Threads(READ_THREADS)
         self._readings: dict[tuple[ServedFile, bool], asyncio.Task[ServedFile | None]] = {}
         self._probes = {"/healthz": _probe_page(health), "/readyz": _probe_page(ready)}
 
@@ -266,9 +268,9 @@ class FeedsApp(Application):
             return _page(503, _TEXT, _BUSY, CORS, _RETRY, _NO_STORE)
         self._searches += 1
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(
-                self._search_threads, searcher.answer, scope["path"], scope["query_string"], state.snapshot.stamp
-            )
+            query = scope["query_string"]
+            answering = self._search_threads.submit(searcher.answer, scope["path"], query, state.snapshot.stamp)
+            answer = await asyncio.wrap_future(answering)
         finally:
             self._searches -= 1
         if answer.file is None:
@@ -321,7 +323,7 @@ class FeedsApp(Application):
             raise ShortageError("too many requests wait for documents")
         self._reads += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._read_threads, read)
+            return await asyncio.wrap_future(self._read_threads.submit(read))
         finally:
             self._reads -= 1
 
@@ -401,8 +403,18 @@ def _probe_page(probe: Probe) -> Page:
     return page
 
 
+@cache
+def _page_threads() -> Threads:
+    return Threads(PAGE_THREADS)
+
+
+async def _make_page(make: Callable[..., Made], *args: object) -> Made:
+    """What `make` returns, in a thread."""
+    return await asyncio.wrap_future(_page_threads().submit(make, *args))
+
+
 async def _respond_with_page(page: Page) -> Response:
-    status, media_type, body = await asyncio.to_thread(page)
+    status, media_type, body = await _make_page(page)
     policy = ((_POLICY, _FRAMES),) if media_type.startswith(b"text/html") else ()  # the page says the rest itself
     return _page(status, media_type, body, *policy, _NO_STORE)
 
@@ -442,7 +454,7 @@ async def _respond_with_error(status: int, scope: Scope, state: ServedState, *mo
         return _page(status, _TEXT, f"{_ERRORS[status]}\n".encode(), vary, *more)
     # A relative link also works where a proxy serves the folder under a prefix. The page does not repeat the URL.
     root = "../" * (scope["raw_path"].count(b"/") - 1)
-    body = await asyncio.to_thread(state.error_page, status, root)
+    body = await _make_page(state.error_page, status, root)
     return _page(status, _HTML, body, vary, *state.page, *more)
 
 

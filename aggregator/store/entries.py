@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Update, bindparam, case, delete, insert, select, update
 
+from aggregator.attempts import is_settled
 from aggregator.ids import FormatIds
 from aggregator.links import page_key
 from aggregator.model import (
@@ -229,7 +230,7 @@ class _Batch:
                 "inode": seen.inode,
                 "digest": digest,
                 "state": state,
-                "recheck": not digest or is_racy,
+                "recheck": not is_settled(digest) or is_racy,
                 "missing_since": None,
                 "entry_id": entry_id,
                 "wanted_id": wanted[0],

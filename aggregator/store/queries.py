@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from aggregator.attempts import DIGEST_BYTES
 from aggregator.ids import FormatIds, IdMint
 from aggregator.model import Content, CycleResult, Unread, read_content
 from aggregator.problems import Problem
@@ -292,7 +293,7 @@ def unread_files(connection: Connection, *, limit: int) -> list[tuple[str, str]]
         .where(
             file.c.state.in_((FileState.UNFINISHED, FileState.REJECTED)),
             file.c.problems.is_not(None),
-            file.c.digest == b"",
+            func.length(file.c.digest) != DIGEST_BYTES,
         )
         .order_by(file.c.source, file.c.path)
         .limit(limit)

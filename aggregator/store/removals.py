@@ -8,6 +8,7 @@ from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, TextClause, bindparam, delete, func, select, update
 
+from aggregator.attempts import DIGEST_BYTES
 from aggregator.store.changes import EntryChanges, Step
 from aggregator.store.entries import hide_scheduled, withdraw_entries
 from aggregator.store.events import EXPIRED
@@ -57,7 +58,11 @@ def count_known(writer: Writer, source: str) -> int:
 
 def unread_new_file(connection: Connection, source: str, since_ns: int) -> str | None:
     """The path of a file of a source that changed since then and could never be read, if there is one."""
-    never_read = file.c.entry_id.is_(None), file.c.state == FileState.REJECTED, file.c.digest == b""
+    never_read = (
+        file.c.entry_id.is_(None),
+        file.c.state == FileState.REJECTED,
+        func.length(file.c.digest) != DIGEST_BYTES,
+    )
     is_here = file.c.missing_since.is_(None), file.c.ctime_ns >= since_ns
     # by the index of problems, see IS_MISSING
     mine = select(file.c.path).where(

@@ -100,7 +100,8 @@ file = Table(
     Column("path", _Bytewise, primary_key=True),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
-    Column("digest", LargeBinary, nullable=False),  # empty: it was not read to its end, or is to be parsed again
+    # empty: it was not read to its end, or is to be parsed again; longer: see `aggregator.attempts`
+    Column("digest", LargeBinary, nullable=False),
     Column("state", Text, nullable=False),  # a FileState
     Column("recheck", Boolean, nullable=False),  # read it again although its stat is the same
     Column("missing_since", BigInteger),

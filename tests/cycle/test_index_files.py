@@ -300,22 +300,25 @@ def test_check_tells_a_broken_index_file_once(site: SiteFolder) -> None:
     assert "lab/_index.md:3:10: 'cascade' is not a map" in lines[0]
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, MemoryError])
 def test_an_index_file_over_which_the_parser_fails_stops_no_cycle(
-    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     blog = Blog(site, watching=False)
     blog.page("a.md")
     blog.page("lab/b.md")
     blog.write("lab/_index.md", "---\ntitle: Lab\n---\n")
-    monkeypatch.setattr("aggregator.parse.section.read_section", Mock(side_effect=ZeroDivisionError("private text")))
+    monkeypatch.setattr("aggregator.parse.section.read_section", Mock(side_effect=error("private text")))
 
     assert blog.run(NOON) == ["a.md"]
     problems = "".join(site.problems())
-    assert "lab/b.md: what lab/_index.md hands down to it is unknown: cannot be read: ZeroDivisionError" in problems
+    assert f"lab/b.md: what lab/_index.md hands down to it is unknown: cannot be read: {error.__name__}" in problems
     assert "private" not in problems
     monkeypatch.undo()
 
     assert blog.run(LATER) == ["a.md", "lab/b.md"]
+    if error is MemoryError:  # no fault of the file
+        assert site.problems() == []
 
 
 def test_the_watch_reports_index_files_that_are_not_included(site: SiteFolder) -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import slow
 from conftest import SiteFolder, at, record_text, too_deep
 from sqlalchemy import Engine, event, select
 
+from aggregator import ingest
 from aggregator.errors import StoppedError, StoreError
 from aggregator.files import FileBytes
 from aggregator.files.folder import FolderFiles
@@ -24,6 +26,7 @@ from aggregator.model import SourceFile
 from aggregator.status import UNREADABLE, read_status
 from aggregator.store.database import copy_store
 from aggregator.store.lost import read_lost_store
+from aggregator.store.queries import unread_files
 from aggregator.store.removals import MASS_REMOVAL
 from aggregator.store.schema import cycle, entry, feed_entry
 
@@ -42,6 +45,30 @@ def small(make_site: Callable[..., SiteFolder], tmp_path: Path) -> SiteFolder:
     site.record("b.md", **OLD)
     site.run(NOON)
     return site
+
+
+def test_a_hidden_edit_is_not_lost_when_the_process_that_parses_it_is_killed(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "x" * ingest.LARGE_BYTES
+    site.write("big.md", record_text({"title": "big", **OLD}, body))
+    site.record("small.md", **OLD)
+    site.run(NOON)
+    site.write("big.md", record_text({"title": "big", "published": False, **OLD}, f"{body}CRASHING"))
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "_parse_file", slow.parse)
+        result = site.run("2024-05-01 12:01")
+    (problem,) = site.problems()
+
+    assert (result.changed, result.removed, result.rejected) == (0, 0, 1)
+    assert set(site.titles()) == {"big", "small.md"}
+    assert "the process that parses it was ended (SIGKILL)" in problem
+    with site.store.read() as connection:
+        assert unread_files(connection, limit=9) == [("", "big.md")]
+
+    result = site.run("2024-05-01 12:02")
+    assert (result.removed, result.rejected, site.problems()) == (1, 0, [])
+    assert site.titles() == ["small.md"]
 
 
 def test_a_restored_store_corrects_what_was_published_since(small: SiteFolder, tmp_path: Path) -> None:

@@ -295,11 +295,12 @@ def problems_by_path(outcomes: list[Any]) -> dict[str, str | None]:
     return {outcome.file.path: str(outcome.problem) if isinstance(outcome, Rejection) else None for outcome in outcomes}
 
 
+TRY_AGAIN = "the next cycles try again; if that does not help: more memory, or make it shorter or simpler"
 HOSTILE = {
     "a.md": None,
     "b.md": "b.md: takes over 1 seconds of processor time to read (make it shorter or simpler)",
     "c.md": None,
-    "d.md": "d.md: cannot be read: the parser crashed (make it shorter or simpler)",
+    "d.md": f"d.md: cannot be read: the process that parses it was ended (SIGKILL) ({TRY_AGAIN})",
     "e.md": None,
 }
 
@@ -327,6 +328,8 @@ def test_a_deadline_in_a_process_of_the_pool_does_not_end_that(tmp_path: Path, m
         write(tmp_path / name)
     monkeypatch.setattr(ingest, "FILE_BATCH", 1)
     monkeypatch.setattr(ingest, "POOL_MIN_FILES", 2)
+    for name in ("_parse_file", "PARSE_CPU_S"):  # `slow.read` sets them, also in this process
+        monkeypatch.setattr(ingest, name, getattr(ingest, name))
 
     outcomes = [
         outcome
@@ -365,7 +368,7 @@ def test_a_stop_does_not_wait_for_a_file_that_takes_long(
     ("deadline", "message"),
     [
         ("PARSE_CPU_S", "a.md: takes over 0.2 seconds of processor time to read (make it shorter or simpler)"),
-        ("PARSE_CLOCK_S", "a.md: takes over 0.2 seconds to read (make it shorter or simpler)"),
+        ("PARSE_CLOCK_S", f"a.md: was not read within 0.2 seconds ({TRY_AGAIN})"),
     ],
 )
 def test_the_message_names_the_deadline_that_was_missed(
@@ -379,6 +382,58 @@ def test_the_message_names_the_deadline_that_was_missed(
     ((outcome,),) = ingest_files(source(tmp_path), files_of(tmp_path), workers=0)
 
     assert str(outcome.problem) == message  # type: ignore[union-attr]
+
+
+def ingest_again(path: Path, outcome: Outcome) -> Outcome:
+    """The outcome after a cycle that stored `outcome`."""
+    return ingest_one(path, known=outcome.digest)
+
+
+@pytest.mark.parametrize("parse", [slow.parse, slow.wait, slow.parse_in_little_memory])
+def test_what_the_machine_failed_to_parse_is_no_fault_of_the_file_and_parsed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parse: Callable[..., Any]
+) -> None:
+    path = write(tmp_path / "a.md", LARGE_TEXT + "CRASHING")
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "_parse_file", parse)
+        patch.setattr(ingest, "PARSE_CLOCK_S", 0.5 if parse is slow.wait else 300)
+        failed = as_rejection(ingest_one(path))
+        failed_again = as_rejection(ingest_again(path, failed))
+
+    assert failed.problem.hint == failed_again.problem.hint == TRY_AGAIN
+    assert not failed.hides
+    assert isinstance(ingest_again(path, failed), Record)
+
+
+def test_memory_that_is_refused_in_process_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.md")
+    with monkeypatch.context() as patch:
+        patch.setattr("aggregator.parse.record.parse_record", Mock(side_effect=MemoryError))
+        failed = as_rejection(ingest_one(path))
+
+    assert str(failed.problem) == f"a.md: cannot be read: MemoryError while it was parsed ({TRY_AGAIN})"
+    assert isinstance(ingest_again(path, failed), Record)
+
+
+def test_a_file_that_ends_each_process_is_parsed_ever_more_seldom_and_at_once_if_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.md", LARGE_TEXT + "CRASHING")
+    monkeypatch.setattr(ingest, "_parse_file", slow.parse)
+    start_s, at_s, tries, known = int(time.time()), 0, [], None
+    while at_s < 4 * 3600:
+        monkeypatch.setattr(ingest.time, "time", Mock(return_value=start_s + at_s))
+        outcome = ingest_one(path, known=known)
+        if isinstance(outcome, Rejection):
+            tries.append(at_s)
+        known = outcome.digest
+        at_s += 60
+
+    assert tries == [60 * number for number in (0, 1, 2, 4, 8, 16, 32, 64, 124, 184)]
+    write(path, LARGE_TEXT)
+    assert isinstance(ingest_one(path, known=known), Record)
 
 
 def test_large_and_small_files_are_traced_alike(tmp_path: Path) -> None:

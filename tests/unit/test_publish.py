@@ -12,6 +12,7 @@ import signal
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -20,13 +21,14 @@ import pytest
 from commands import Shop, eventually
 from conftest import NOBODY, SiteFolder, other_user
 
-from aggregator import render
+from aggregator import render, threads
 from aggregator.errors import PublishError, RenderError
 from aggregator.model import CycleResult, Document, Feed
-from aggregator.output import publication
+from aggregator.output import folder, publication
 from aggregator.output.folder import OutputFolder
 from aggregator.output.publication import Target
 from aggregator.output.tree import Tree
+from aggregator.threads import Threads
 
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
 DATE = {"publishedDateTime": "2024-05-01T08:00:00Z"}
@@ -89,6 +91,20 @@ def fill(site: SiteFolder, title: str = "Story") -> None:
         topics = ["AI", "Energy"][: 1 + (number > 0)]
         date = f"2024-04-0{number + 1}T08:00:00Z"
         site.record(f"{number}.md", title=f"{title} {number}", topics=topics, publishedDateTime=date)
+
+
+@pytest.mark.parametrize("starts", [Mock(side_effect=RuntimeError("can't start new thread")), Mock(return_value=0)])
+def test_documents_are_written_also_if_no_thread_starts_or_none_runs(
+    plain: SiteFolder, monkeypatch: pytest.MonkeyPatch, starts: Mock
+) -> None:
+    plain.record("new.md", **DATE)
+    with monkeypatch.context() as patch:
+        patch.setattr(threads, "start_new_thread", starts)
+        patch.setattr(folder, "_writers", cache(lambda: Threads(folder.WRITE_THREADS)))
+        result = plain.run(LATER)
+
+    assert starts.called
+    assert (result.published, "new.md" in plain.titles()) == (True, True)
 
 
 def run_killed(shop: Shop, renamed: int) -> None:
