@@ -135,10 +135,10 @@ def _other_ids(
             yield _Found(item.path, "id", what, item.explicit_id, "only a new record gets its id from it")
 
 
-def _few(source: Source, found: Sequence[_Found], remedy: str) -> Iterator[Problem]:
-    """A warning for each, or if they are many, for the first with the number of the others and the `remedy` for all."""
+def _few(source: Source, found: Sequence[_Found], hint_for_many: str) -> Iterator[Problem]:
+    """A warning for each, or if they are many, for the first with the number of the others and one more hint."""
     for path, field, what, value, hint in found if len(found) <= MAX_NAMED else found[:1]:
         more = f"; so it is with {len(found) - 1} more records" if len(found) > MAX_NAMED else ""
         line = next((trace.line for trace in trace_file(source, path)[1] if trace.field == field), None)
         place = shown_path(source.root, path), line or 0, 1 if line else 0
-        yield Problem(*place, f"{what}{more}", value, hint + remedy if more else hint, "warning")
+        yield Problem(*place, f"{what}{more}", value, hint + hint_for_many if more else hint, "warning")
