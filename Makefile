@@ -58,12 +58,15 @@ screenshots: $(VENV)/outside.stamp $(VENV)/test.stamp ## make the pictures of th
 clean: ## remove what was made
 	rm -rf $(VENV) build dist *.egg-info
 
+# --clear, because an installation that was interrupted may leave a pip that does not start
 $(VENV)/pip.stamp:
-	$(PYTHON) -m venv $(VENV)
+	@echo "Making $(VENV), once: with what is installed into it, this takes a minute or two"
+	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --upgrade "pip>=25.1"
 	@touch $@
 
 $(VENV)/run.stamp: $(VENV)/pip.stamp pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) what pyproject.toml names"
 	$(PIP) install --constraint constraints.txt --editable .
 	@touch $@
 

@@ -160,7 +160,8 @@ def test_only_requests_straight_from_this_machine_see_it(shop: Shop) -> None:
 
 def test_on_the_admin_port_it_has_all_that_it_loads(shop: Shop) -> None:
     port = free_port()
-    shop.configure(serve=f'host = "0.0.0.0"\nport = 0\nadmin_port = {port}', output="pages = false")
+    site = 'id = "feeds.example.org"\nbase_url = "https://feeds.example.org/"'
+    shop.configure(site=site, serve=f'host = "0.0.0.0"\nport = 0\nadmin_port = {port}', output="pages = false")
     service = shop.start("run")
     main = httpx.Client(base_url=service.url.replace("0.0.0.0", "127.0.0.1"), trust_env=False)
     admin = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
