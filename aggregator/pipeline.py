@@ -277,8 +277,7 @@ class Pipeline:
         """
         self.stages.enter(FEEDS)
         read: Reading = (lambda: nullcontext(snapshot)) if snapshot is not None else self.store.read
-        changed_pages = None if snapshot is not None else refreshed.pages
-        goal = self._read_goal(read, held_versions, changed_pages, refreshed.terms)
+        goal = self._read_goal(read, held_versions, None if snapshot is not None else refreshed.pages, refreshed.terms)
         problems: list[str] = []
         try:
             if is_unscanned and self._output.manifest().store not in (EMPTY_MANIFEST.store, goal.store_id):
