@@ -23,12 +23,11 @@ from aggregator.cli.stores import (
     dropped_entries,
     read_site,
     read_topic_slugs,
-    source_problem,
     store_problem,
 )
 from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
-from aggregator.errors import ConfigError
+from aggregator.errors import ConfigError, SourceRenamedError
 from aggregator.files import FolderError, Unreadable, open_files
 from aggregator.ingest import ingest_files
 from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, duplicate_id, late_update
@@ -289,9 +288,11 @@ def _check_site(config: Config, stored: Mapping[str, str]) -> Iterator[Finding]:
         yield find(positions.line(("site", "id")), what, value=config.site.id, hint=f"write id = {toml_text(site_id)}")
     if refusal := lost_config(config, stored):
         yield find(positions.line(("site", "id")), refusal.removeprefix(f"{config.path}: "))
-    if renamed := source_problem(config):
-        yield find(positions.record_key(renamed.name, "name"), str(renamed))
-    for name, count in dropped_entries(config).items():
+    dropped = dropped_entries(config)
+    if isinstance(dropped, SourceRenamedError):
+        yield find(positions.record_key(dropped.name, "name"), str(dropped))
+        dropped = {}
+    for name, count in dropped.items():
         what = f"no [[records]] has this name any more; its {_counted(count, 'published entry', 'published entries')}"
         hint = "put it back if that is not meant"
         yield find(None, f"{what} would be withdrawn after removal_grace", "warning", value=name, hint=hint)

@@ -6,10 +6,10 @@ import os
 import posixpath
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aggregator.cli.printing import print_message
 from aggregator.config import Config
@@ -30,9 +30,12 @@ from aggregator.paths import escape_name, is_bucket_url
 from aggregator.settings import Source
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from aggregator.store.database import Store
 
 LEASE_WAIT_S = 30.0
+T = TypeVar("T")
 
 
 @contextmanager
@@ -159,14 +162,23 @@ def read_site(config: Config) -> dict[str, str]:
     return {}
 
 
+def _ask_store(config: Config, ask: Callable[[Connection], T]) -> T | None:
+    """What `ask` returns of the store; None if there is none, or if it cannot be read."""
+    if config.may_have_store:
+        with suppress(StoreError), reading_store(config) as store, store.read() as connection:
+            return ask(connection)
+    return None
+
+
 def read_topic_slugs(config: Config) -> dict[str, str]:
     """The slug of each topic that has a feed in the store, as far as it can be read."""
-    if config.may_have_store:
+
+    def read(connection: Connection) -> dict[str, str]:
         from aggregator.feeds.published import topic_slugs
 
-        with suppress(StoreError), reading_store(config) as store, store.read() as connection:
-            return topic_slugs(connection, config.feed_policy())
-    return {}
+        return topic_slugs(connection, config.feed_policy())
+
+    return _ask_store(config, read) or {}
 
 
 def store_problem(config: Config) -> str | None:
@@ -186,34 +198,21 @@ def store_problem(config: Config) -> str | None:
     return None
 
 
-def source_problem(config: Config) -> SourceRenamedError | None:
-    """Why the store refuses the names of the sources; None if they are fine, or if the store cannot be read."""
-    if not config.may_have_store:
-        return None
-    from aggregator.store.files import dropped_sources
+def dropped_entries(config: Config) -> dict[str, int] | SourceRenamedError:
+    """How many entries are published of each source that the config no longer names, as far as the store can be read;
+    or why the store refuses the names of the sources."""
 
-    try:
-        with reading_store(config) as store, store.read() as connection:
-            dropped_sources(connection, [source.name for source in config.sources])
-    except SourceRenamedError as error:
-        return error
-    except StoreError:
-        pass  # `read_site` says so
-    return None
+    def count(connection: Connection) -> dict[str, int] | SourceRenamedError:
+        from aggregator.store.files import dropped_sources
+        from aggregator.store.queries import count_published
 
+        try:
+            dropped = dropped_sources(connection, [source.name for source in config.sources])
+        except SourceRenamedError as error:
+            return error
+        return {name: number for name in dropped if (number := count_published(connection, name))}
 
-def dropped_entries(config: Config) -> dict[str, int]:
-    """How many entries are published of each source that the config no longer names, as far as the store can be read
-    and takes that for no rename."""
-    if not config.may_have_store:
-        return {}
-    from aggregator.store.files import dropped_sources
-    from aggregator.store.queries import count_published
-
-    with suppress(StoreError), reading_store(config) as store, store.read() as connection:
-        dropped = dropped_sources(connection, [source.name for source in config.sources])
-        return {name: count for name in dropped if (count := count_published(connection, name))}
-    return {}
+    return _ask_store(config, count) or {}
 
 
 def candidate_places(sources: Sequence[Source], path: str) -> Iterator[tuple[Source, str]]:
