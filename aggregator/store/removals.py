@@ -63,8 +63,8 @@ def is_mass_removal(missing: int, known: int) -> bool:
 def hold_removals(
     writer: Writer, source: str, grace: timedelta, *, is_massive: bool, is_accepted: bool
 ) -> tuple[int | None, bool]:
-    """Until when (µs) the missing files of a source keep their entries, None if they do not; and whether they kept them
-    until now because of the same.
+    """Until when (µs) the entries of the missing files of a source are kept, None if they are withdrawn now; and
+    whether an earlier cycle kept them.
 
     A missing folder and a mass removal (`is_massive`) are held for `removal_grace`, unless they are accepted. The grace
     counts from the first scan that finds them, which the row of the source remembers.
