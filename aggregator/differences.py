@@ -115,7 +115,7 @@ class Differences:
         return False
 
     def can_wait(self) -> bool:
-        """Whether the rest can wait without another result: only if no file is missing, because a new file may be a
+        """Whether leaving the rest gives the same result: only if no file is missing, because a new file may be a
         renamed one."""
         with self._writer.read() as connection:
             if self._missing or has_missing(connection, self._writer, self._source):

@@ -82,8 +82,8 @@ class ScanRequest:
     """What a cycle is to scan: by default everything.
 
     With `paths` only these and those of due entries are scanned, and only in sources that had a complete scan; with an
-    empty map only time changes feeds. A scan of everything begins with `first`; with `rest_waits` it also ends there
-    if it can.
+    empty map only time changes feeds. A scan of everything reads `first` first; with `rest_waits` it leaves all others
+    to the next cycle if `Differences.can_wait`.
     """
 
     paths: Paths | None = None

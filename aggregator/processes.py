@@ -154,7 +154,7 @@ class Worker:
             try:
                 _send(_pipe(process.stdin), request)
                 self._wait_for_answer(_pipe(process.stdout))
-                # after a sign of progress, a stop waits for the next one: the answer may be in the buffer already
+                # without asking for a stop again, because select() does not see an answer that is in our buffer
                 while not (answer := _receive(_pipe(process.stdout))):
                     PROGRESS.show()
                 return answer

@@ -29,7 +29,8 @@ _LONGEST = timedelta(days=36_525)  # a date plus or minus a duration must stay i
 _SIZE = re.compile(r"(\d{1,15}) ?(B|[KMG]B|[KMG]iB)", re.ASCII)
 MAX_SIZE = 2**50
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""Control characters, and those that XML cannot have."""
 _LONGEST_SLUG = MAX_SLUG + 20  # `feeds --pin` prints slugs with a suffix
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -145,7 +146,7 @@ def check_text(value: str) -> str:
     """The text if it is not blank and has no control characters and no lone surrogates."""
     if not value.strip():
         raise BadValueError("is empty", "write a text, or remove the line")
-    if _UNSHOWABLE.search(value):
+    if UNSHOWABLE.search(value):
         raise BadValueError("contains a control character", "write it as one line of plain text")
     return value
 
@@ -202,7 +203,7 @@ def _check_http_url(value: str) -> None:
         usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
-    if not usable or re.search(r"\s", value) or _UNSHOWABLE.search(value):
+    if not usable or re.search(r"\s", value) or UNSHOWABLE.search(value):
         raise _no_url()
 
 
@@ -274,7 +275,7 @@ def check_old_path(value: str) -> str:
         or re.search(r"[\s?#\\]", value)
         or re.search("[\\\\\0\ufffd]", path)
         or path.count("/") != value.count("/")
-        or _UNSHOWABLE.search(path)
+        or UNSHOWABLE.search(path)
     ):
         hint = "write what follows base_url, such as old-slug or tags/ai/index.xml"
         if (escaped := quote(value, safe="/%-._~")) != value and re.search(r"\s", value):

@@ -117,7 +117,8 @@ class _FeedChanges:
         self._left: list[tuple[int, int, str]] = []  # slugs that topics lose: the row of each before and after
         with writer.read() as connection:
             self.moved = _moved_topics(connection, self._tables)  # topics whose members may differ
-            # topics with a new row, because a configured feed has the old one; at first those not evaluated to the end
+            # topics that got a new row, because a configured feed kept theirs; it begins with those of a cycle that was
+            # stopped
             self.parted = frozenset[str](json.loads(read_meta(connection, _PARTED) or "[]"))
             rows = {row.slug: row for row in connection.execute(self._affected_rows())}
             for spec in specs:

@@ -225,7 +225,7 @@ class FeedLoader:
 
     @staticmethod
     def find_older(connection: Connection, row: AnyRow, window: Window) -> Window:
-        """The window of the feed of `row` with the place in its archive where the stories begin that it does not
+        """The window of the feed of `row` with the place where its archive continues: the newest entry that it does not
         show."""
         older = None
         if window.feed.pages:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aggregator.config.values import BadValueError, read_timezone
+from aggregator.config.values import UNSHOWABLE, BadValueError, read_timezone
 from aggregator.errors import ConfigError
 from aggregator.moving.plan import MAX_LIMIT, Plan, Stated
 from aggregator.moving.site_files import Place, SiteConfig, read_text, shown_file
@@ -15,7 +15,6 @@ from aggregator.parse.texts import plain_text
 from aggregator.problems import Problem
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
-_UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _MAX_TEXT = 1000
 OWN_TEMPLATE = (
     "the site has a template of its own for feeds, which may choose other posts",
@@ -25,7 +24,7 @@ OWN_TEMPLATE = (
 
 def title_text(text: str) -> str:
     """A text of the site's config as plain text."""
-    return _UNSHOWABLE.sub("", plain_text(text[:_MAX_TEXT]))
+    return UNSHOWABLE.sub("", plain_text(text[:_MAX_TEXT]))
 
 
 def is_language(tag: str) -> bool:

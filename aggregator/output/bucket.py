@@ -290,7 +290,8 @@ class _OpenBucket(Destination):
         self.manifest_etag = self._put_own(MANIFEST_PATH, body, self.manifest_etag)
 
     def complete(self, files: Mapping[str, ManifestEntry]) -> None:
-        """The journal stays: what it says and the manifest too means nothing. Only what was cut off is tidied."""
+        """Leaves the journal as it is, because entries that the manifest names too are ignored. It is rewritten only
+        after a publish that was cut off."""
         self.journal.complete(files)
         if self._was_cut_off and not self.journal.is_stored:
             self._store_journal()

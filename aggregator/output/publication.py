@@ -190,7 +190,7 @@ class Publication:
         """The paths that answer 410 from now on."""
         gone = {*self._destination.before.removed, *self.published.deleted, *self._ended} - self.files.keys()
         gone = {path for path in gone if "." in path or not self._has_feed(path.rstrip("/"))}
-        # what people subscribe to has room before what readers find in an archive
+        # if there are too many, feeds come before archive pages
         return tuple(sorted(sorted(gone, key=lambda path: (is_archive_page(path), path))[:MAX_REMOVED]))
 
     def _has_feed(self, folder: str) -> bool:

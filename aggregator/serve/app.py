@@ -345,9 +345,9 @@ def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Re
     dated = file.has_date(time())
     more = (file.date if dated else ()) + (state.page if file.is_page else state.links.get(scope["path"], ()))
     more += state.caching
-    # Section 13.1.2 compares with the representation that would be sent now. A reader that has the other encoding gets
-    # the whole file once, because a 304 would name an ETag that it does not have.
     if tags:
+        # Section 13.1.2 compares with the representation that would be sent now. A reader that has the other encoding
+        # gets the whole file once, because a 304 would name an ETag that it does not have.
         unchanged = matches_etag(tags, file.etag(packed=packed))
     else:
         unchanged = dated and bool(since) and (parse_http_date(since) or -1) >= file.last_modified

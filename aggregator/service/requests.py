@@ -73,7 +73,7 @@ class CycleRequests:
             self._added_since = self._taken_since = None
 
     def finish(self) -> None:
-        """What was taken is published."""
+        """Notes that everything that was taken is published."""
         with self._lock:
             self._taken_since = None
 

@@ -196,8 +196,9 @@ class _Search:
             moves = kept
 
     def _has_passed_on(self, path: str, target: str) -> bool:
-        """Whether the file at `path` is gone, is the one at `target` now and something else is being written in its
-        place, or has another record. An edit passes nothing on, even if there is a copy of what was there before."""
+        """Whether the record of `path` is not there any more: the file is gone; or it was moved to `target` and another
+        one is being written in its place; or it has another record. An edit passes nothing on, even if there is a copy
+        of what was there before."""
         if path in self.records:
             return self._is_other(path)
         inode = self.rows[path].inode

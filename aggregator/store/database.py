@@ -71,7 +71,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.lease = Lease(self._begin)
+        self.lease = Lease(self.write_request)
         self.place = _place_of(engine)
         # Services on several machines may share it: one of them leads, the others follow.
         self.is_shared = engine.dialect.name == "postgresql"
@@ -98,15 +98,18 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction under the lease; raises LeaseLostError if another process has it."""
-        with self._begin() as connection:
+        with self.write_request() as connection:
             self.lease.assert_held(connection)
             yield connection
 
     @contextmanager
     def write_request(self) -> Iterator[Connection]:
-        """A transaction without the lease: only for requests to its holder, in `meta`."""
-        with self._begin() as connection:
-            yield connection
+        """A transaction without the lease: only for the lease itself, and for requests to its holder, in `meta`."""
+        self.check_in_place()
+        with _wrapped(self._path, place=self.place), self.engine.connect() as connection:
+            connection.execution_options(begin="IMMEDIATE")
+            with connection.begin():
+                yield connection
 
     def prepare(self, *, create: bool) -> None:
         """Checks the schema; with `create` the tables are made or migrated if necessary. Raises what `open_store`
@@ -139,14 +142,6 @@ class Store:
     def close(self) -> None:
         """Closes all connections."""
         self.engine.dispose()
-
-    @contextmanager
-    def _begin(self) -> Iterator[Connection]:
-        self.check_in_place()
-        with _wrapped(self._path, place=self.place), self.engine.connect() as connection:
-            connection.execution_options(begin="IMMEDIATE")
-            with connection.begin():
-                yield connection
 
 
 def _place_of(engine: Engine) -> str:

@@ -80,8 +80,8 @@ def is_mass_removal(missing: int, known: int) -> bool:
 def hold_removals(
     writer: Writer, source: str, grace: timedelta, *, is_doubtful: bool, is_accepted: bool
 ) -> tuple[int | None, bool]:
-    """Until when (µs) the missing files of a source keep their entries, None if they do not; and whether they kept them
-    until now because of the same.
+    """Until when (µs) the entries of the missing files of a source are kept, None if they are withdrawn now; and
+    whether an earlier cycle kept them.
 
     What may be a mishap (`is_doubtful`) is held for `removal_grace`, unless it is accepted. The grace counts from the
     first scan that finds it, which the row of the source remembers.

@@ -32,9 +32,9 @@ class Root:
         self.is_other = self.is_other or self.was_replaced
 
     def is_away(self, missing: int, known: int, seen: int) -> bool:
-        """Whether this is another folder than the last one, with none of its files: `missing` of the `known` ones, of
-        which none is a renamed one, and `seen` files in all. Files that came since count as known, so it is compared
-        with the number that was missing at first."""
+        """Whether this is another folder than the last one, with none of its files: of the `known` ones `missing` are
+        not here, not even renamed, and it has `seen` files in all. `known` also has files that came while the folder
+        was away, so from the second scan on the number that was missing at first counts."""
         if not self.is_other:
             return False
         if missing:
