@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import posixpath
@@ -340,23 +341,25 @@ def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Re
         cors = (CORS,) if is_shared(scope["path"]) else ()
         return _page(412, _TEXT, b"The file at this URL is another one.\n", *cors, _NO_STORE)
     packed = file.compressible and bool(encodings) and prefers_gzip(encodings)
+    as_text = file.is_feed and destination == b"document"
     dated = file.has_date(time())
     more = (file.date if dated else ()) + (state.page if file.is_page else state.links.get(scope["path"], ()))
     more += state.caching
     # Section 13.1.2 compares with the representation that would be sent now. A reader that has the other encoding gets
     # the whole file once, because a 304 would name an ETag that it does not have.
     if tags:
-        unchanged = matches_etag(tags, file.etag(packed=packed))
+        unchanged = matches_etag(tags, file.etag(packed=packed, as_text=as_text))
     else:
         unchanged = dated and bool(since) and (parse_http_date(since) or -1) >= file.last_modified
     if unchanged:
-        return 304, file.unchanged(packed=packed) + more, b""
+        return 304, file.unchanged(packed=packed, as_text=as_text) + more, b""
     variant = file.gzip if packed else file.identity
     if variant is None:
         return None
     variant.is_used = True
-    if destination == b"document" and file.is_feed:
-        return 200, (_READABLE, *variant.headers[1:], *more), variant.body
+    if as_text:
+        described = variant.headers[1 : 3 if packed else 2]  # length and encoding
+        return 200, (_READABLE, *described, *file.unchanged(packed=packed, as_text=True), *more), variant.body
     return 200, variant.headers + more, variant.body
 
 
@@ -379,7 +382,8 @@ def _conditions(scope: Scope) -> tuple[bytes, bytes, bytes, bytes, bool]:
 
 
 def _is_met(scope: Scope, file: ServedFile) -> bool:
-    etags = file.etag(packed=False), file.etag(packed=file.compressible)
+    forms = itertools.product({False, file.compressible}, {False, file.is_feed})
+    etags = {file.etag(packed=packed, as_text=as_text) for packed, as_text in forms}
     match, since = _field(scope, b"if-match"), _field(scope, b"if-unmodified-since")
     return is_precondition_met(match, since, etags, file.last_modified)
 

@@ -77,13 +77,14 @@ class ServedFile:
         """True if `last_modified` may be sent, and compared with If-Modified-Since."""
         return now >= self.last_modified + 1
 
-    def etag(self, *, packed: bool = False) -> bytes:
-        """The ETag of the identity, or of the gzip variant. Each has a strong one (RFC 9110 section 8.8.3.3)."""
-        return f'"{self.digest}{"-gz" if packed else ""}"'.encode()
+    def etag(self, *, packed: bool = False, as_text: bool = False) -> bytes:
+        """The ETag of the identity, or of the gzip variant; `as_text`: with the type that browsers show. Each has a
+        strong one (RFC 9110 sections 8.8.1 and 8.8.3.3)."""
+        return f'"{self.digest}{"-xml" if as_text else ""}{"-gz" if packed else ""}"'.encode()
 
-    def unchanged(self, *, packed: bool) -> Headers:
+    def unchanged(self, *, packed: bool, as_text: bool = False) -> Headers:
         """Header fields of a 304 (RFC 9110 section 15.4.5), without `Cache-Control` and `Last-Modified`."""
-        return ((b"etag", self.etag(packed=packed)), *self._common)
+        return ((b"etag", self.etag(packed=packed, as_text=as_text)), *self._common)
 
     def make_identity(self, body: bytes) -> Variant:
         """The variant without an encoding."""

@@ -877,8 +877,20 @@ def test_a_feed_that_is_opened_in_a_browser_has_a_type_that_browsers_show(client
     for destination in ({}, {"sec-fetch-dest": "empty"}):
         read = client.get(path, headers=destination)
         assert read.headers["content-type"].startswith("application/")
-        assert (read.content, read.headers["etag"]) == (opened.content, opened.headers["etag"])
+        assert read.content == opened.content
+        # RFC 9110 section 8.8.1: the type differs, so a 304 would keep the wrong one
+        assert read.headers["etag"] != opened.headers["etag"]
+        tags = {"if-none-match": opened.headers["etag"]}
+        assert client.get(path, headers=destination | tags).status_code == 200
         assert read.headers["vary"] == opened.headers["vary"] == "accept-encoding, sec-fetch-dest"
+    for encoding in ("identity", "gzip"):
+        fields = BROWSER | {"sec-fetch-dest": "document", "accept-encoding": encoding}
+        again = client.get(path, headers=fields)
+        assert (again.content, again.headers["content-type"]) == (opened.content, opened.headers["content-type"])
+        assert int(again.headers["content-length"]) == again.num_bytes_downloaded
+        same = client.get(path, headers=fields | {"if-none-match": again.headers["etag"]})
+        assert (same.status_code, same.headers["etag"]) == (304, again.headers["etag"])
+        assert client.get(path, headers={"if-match": again.headers["etag"]}).status_code == 200
     page = client.get("/", headers=BROWSER | {"sec-fetch-dest": "document"})
     assert page.headers["content-type"] == "text/html; charset=utf-8"
 
