@@ -22,6 +22,7 @@ from aggregator.serve.source import Content, FileFacts, OpenSource, Source
 GZIP_MIN_BYTES = 512
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 CORS = (b"access-control-allow-origin", b"*")
+_EXPOSED = (b"access-control-expose-headers", b"ETag, Link")  # scripts see the other fields without it
 
 _VARY = (b"vary", b"accept-encoding")
 _FEED_VARY = (b"vary", b"accept-encoding, sec-fetch-dest")
@@ -124,7 +125,7 @@ class ServedFile:
 @lru_cache(maxsize=8)
 def _common_headers(may_vary: bool, is_feed: bool, shared: bool) -> Headers:
     vary = _FEED_VARY if is_feed else _VARY
-    return (NOSNIFF, *([vary] if may_vary else []), *([CORS] if shared else []))
+    return (NOSNIFF, *([vary] if may_vary else []), *([CORS, _EXPOSED] if shared else []))
 
 
 @lru_cache(maxsize=4096)
@@ -138,7 +139,7 @@ class Snapshot:
 
     files: Mapping[str, ServedFile] = field(default_factory=lambda: MappingProxyType({}))
     entries: Mapping[str, ManifestEntry] = field(default_factory=lambda: MappingProxyType({}))  # of the manifest
-    folders: frozenset[str] = frozenset()  # URL paths that redirect to themselves with a slash
+    folders: frozenset[str] = frozenset()  # every folder above the files, as a URL path without a slash at its end
     removed: frozenset[str] = frozenset()  # URL paths that answer 410
     # URL paths of copies at the old slug of a feed -> paths in the folder where the documents are now.
     redirects: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
