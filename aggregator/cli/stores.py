@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from aggregator.cli.printing import print_message
 from aggregator.config import Config
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from aggregator.store.database import Store
 
 LEASE_WAIT_S = 30.0
-T = TypeVar("T")
 
 
 @contextmanager

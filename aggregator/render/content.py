@@ -69,9 +69,9 @@ def enclosure_type(enclosure: Enclosure) -> str:
 
 
 def foreign_language(content: Content, scope: Scope) -> str:
-    """The language of the entry if it differs from the feed's, else empty."""
+    """The language of the entry if it differs from the feed's, else empty. Case tells no tags apart (BCP 47, 2.1.1)."""
     language = content.language or scope.site_language
-    return language if language != scope.language else ""
+    return language if language.lower() != scope.language.lower() else ""
 
 
 def is_right_to_left(language: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import posixpath
@@ -240,7 +241,7 @@ class FeedsApp(Application):
             return _redirect(scope, location, state)
         if (file := state.snapshot.files.get(path)) is not None:
             return _respond_with_file(scope, state.replaced.get(path, file), state)
-        return _redirect(scope, _location(path, f"{path[1:]}/"), state) if path in state.snapshot.folders else None
+        return _redirect_to_folder(scope, state) if f"{path}/" in state.snapshot.files else None
 
     async def _respond(self, scope: Scope) -> Response:
         if (response := self.respond_at_once(scope)) is not None:
@@ -291,21 +292,28 @@ class FeedsApp(Application):
         response = None
         if path.startswith("/"):
             name = path[1:] if path[-1] != "/" else f"{path[1:]}index.html"
-            read = partial(read_other, state.source, state.snapshot, name, packed=_takes_gzip(scope))
-            whole = await self._read(state.source, read)
+            whole = await self._read_other(state, name, scope)
             response = _respond_with_file(scope, whole, state) if whole else None
+            # of one of our folders, which may have a page of others
+            if path in state.snapshot.folders and await self._read_other(state, f"{name}/index.html", scope):
+                response = _redirect_to_folder(scope, state)
         return response or await self._respond_without_anything(scope, state)
+
+    async def _read_other(self, state: ServedState, path: str, scope: Scope) -> ServedFile | None:
+        read = partial(read_other, state.source, state.snapshot, path, packed=_takes_gzip(scope))
+        return await self._read(state.source, read)
 
     async def _respond_without_anything(self, scope: Scope, state: ServedState) -> Response:
         """The response for a path at which there is nothing."""
         path = scope["path"]
         if path == "/favicon.ico" and _ICON in state.snapshot.files:  # browsers ask for it when they show a feed
             return _redirect(scope, _location(path, _ICON[1:]), state)
+        cors = (CORS,) if is_shared(path) else ()
         if path in state.snapshot.removed:
-            return await _respond_with_error(410, scope, state, *((CORS,) if is_shared(path) else ()), *state.caching)
+            return await _respond_with_error(410, scope, state, *cors, *state.caching)
         if state.snapshot.is_empty:  # nobody knows yet what there is
             return _page(503, _TEXT, _NOTHING_YET, _RETRY, _NO_STORE)
-        return await _respond_with_error(404, scope, state, _NO_STORE)
+        return await _respond_with_error(404, scope, state, *cors, _NO_STORE)
 
     async def _whole(self, file: ServedFile, state: ServedState, *, packed: bool) -> ServedFile | None:
         """What `read_body` returns. Requests for the same body share one reading."""
@@ -342,23 +350,25 @@ def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Re
         cors = (CORS,) if is_shared(scope["path"]) else ()
         return _page(412, _TEXT, b"The file at this URL is another one.\n", *cors, _NO_STORE)
     packed = file.compressible and bool(encodings) and prefers_gzip(encodings)
+    as_text = file.is_feed and destination == b"document"
     dated = file.has_date(time())
     more = (file.date if dated else ()) + (state.page if file.is_page else state.links.get(scope["path"], ()))
     more += state.caching
     if tags:
         # Section 13.1.2 compares with the representation that would be sent now. A reader that has the other encoding
         # gets the whole file once, because a 304 would name an ETag that it does not have.
-        unchanged = matches_etag(tags, file.etag(packed=packed))
+        unchanged = matches_etag(tags, file.etag(packed=packed, as_text=as_text))
     else:
         unchanged = dated and bool(since) and (parse_http_date(since) or -1) >= file.last_modified
     if unchanged:
-        return 304, file.unchanged(packed=packed) + more, b""
+        return 304, file.unchanged(packed=packed, as_text=as_text) + more, b""
     variant = file.gzip if packed else file.identity
     if variant is None:
         return None
     variant.is_used = True
-    if destination == b"document" and file.is_feed:
-        return 200, (_READABLE, *variant.headers[1:], *more), variant.body
+    if as_text:
+        described = variant.headers[1 : 3 if packed else 2]  # length and encoding
+        return 200, (_READABLE, *described, *file.unchanged(packed=packed, as_text=True), *more), variant.body
     return 200, variant.headers + more, variant.body
 
 
@@ -381,7 +391,8 @@ def _conditions(scope: Scope) -> tuple[bytes, bytes, bytes, bytes, bool]:
 
 
 def _is_met(scope: Scope, file: ServedFile) -> bool:
-    etags = file.etag(packed=False), file.etag(packed=file.compressible)
+    forms = itertools.product({False, file.compressible}, {False, file.is_feed})
+    etags = {file.etag(packed=packed, as_text=as_text) for packed, as_text in forms}
     match, since = _field(scope, b"if-match"), _field(scope, b"if-unmodified-since")
     return is_precondition_met(match, since, etags, file.last_modified)
 
@@ -435,6 +446,11 @@ def _redirect(scope: Scope, location: bytes, state: ServedState) -> Response:
     target = (b"location", location + b"?" + query if query else location)
     cors = (CORS,) if is_shared(scope["path"]) else ()
     return _page(301, _TEXT, b"Moved to another URL.\n", target, *cors, *state.caching)
+
+
+def _redirect_to_folder(scope: Scope, state: ServedState) -> Response:
+    """To the page of the folder at this path."""
+    return _redirect(scope, _location(scope["path"], f"{scope['path'][1:]}/"), state)
 
 
 def _page(status: int, media_type: bytes, body: bytes, *more: tuple[bytes, bytes]) -> Response:

@@ -22,6 +22,7 @@ from aggregator.serve.source import Content, FileFacts, OpenSource, Source
 GZIP_MIN_BYTES = 512
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 CORS = (b"access-control-allow-origin", b"*")
+_EXPOSED = (b"access-control-expose-headers", b"ETag, Link")  # scripts see the other fields without it
 
 _VARY = (b"vary", b"accept-encoding")
 _FEED_VARY = (b"vary", b"accept-encoding, sec-fetch-dest")
@@ -77,13 +78,14 @@ class ServedFile:
         """True if `last_modified` may be sent, and compared with If-Modified-Since."""
         return now >= self.last_modified + 1
 
-    def etag(self, *, packed: bool = False) -> bytes:
-        """The ETag of the identity, or of the gzip variant. Each has a strong one (RFC 9110 section 8.8.3.3)."""
-        return f'"{self.digest}{"-gz" if packed else ""}"'.encode()
+    def etag(self, *, packed: bool = False, as_text: bool = False) -> bytes:
+        """The ETag of the identity, or of the gzip variant; `as_text`: with the type that browsers show. Each has a
+        strong one (RFC 9110 sections 8.8.1 and 8.8.3.3)."""
+        return f'"{self.digest}{"-xml" if as_text else ""}{"-gz" if packed else ""}"'.encode()
 
-    def unchanged(self, *, packed: bool) -> Headers:
+    def unchanged(self, *, packed: bool, as_text: bool = False) -> Headers:
         """Header fields of a 304 (RFC 9110 section 15.4.5), without `Cache-Control` and `Last-Modified`."""
-        return ((b"etag", self.etag(packed=packed)), *self._common)
+        return ((b"etag", self.etag(packed=packed, as_text=as_text)), *self._common)
 
     def make_identity(self, body: bytes) -> Variant:
         """The variant without an encoding."""
@@ -123,7 +125,7 @@ class ServedFile:
 @lru_cache(maxsize=8)
 def _common_headers(may_vary: bool, is_feed: bool, shared: bool) -> Headers:
     vary = _FEED_VARY if is_feed else _VARY
-    return (NOSNIFF, *([vary] if may_vary else []), *([CORS] if shared else []))
+    return (NOSNIFF, *([vary] if may_vary else []), *([CORS, _EXPOSED] if shared else []))
 
 
 @lru_cache(maxsize=4096)
@@ -137,7 +139,7 @@ class Snapshot:
 
     files: Mapping[str, ServedFile] = field(default_factory=lambda: MappingProxyType({}))
     entries: Mapping[str, ManifestEntry] = field(default_factory=lambda: MappingProxyType({}))  # of the manifest
-    folders: frozenset[str] = frozenset()  # URL paths that redirect to themselves with a slash
+    folders: frozenset[str] = frozenset()  # every folder above the files, as a URL path without a slash at its end
     removed: frozenset[str] = frozenset()  # URL paths that answer 410
     # URL paths of copies at the old slug of a feed -> paths in the folder where the documents are now.
     redirects: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

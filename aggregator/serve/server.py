@@ -99,6 +99,7 @@ class _Connection(HttpToolsProtocol):
         self._hosts = 0  # fields of the current head
         self._refusal: tuple[int, bytes] | None = None  # of the current head: status and text
         self._refused = False
+        self._has_ended = False  # the client sends nothing more
         self._unsent = self._stalls = 0
 
     @property
@@ -134,6 +135,12 @@ class _Connection(HttpToolsProtocol):
                 self._refuse(*_TOO_LARGE)
             elif self._bytes > _MAX_BODY_BYTES:
                 self.transport.close()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keeps the connection for the responses to requests that are complete; asyncio would close it. A client may
+        end its side after its request (RFC 9112 section 9.6)."""
+        self._has_ended = True
+        return self.is_responding or bool(self.pipeline)
 
     def on_message_begin(self) -> None:
         """Makes no `scope`: most responses need none."""
@@ -208,6 +215,8 @@ class _Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._all.renew(self, self.loop.time())
         super().on_response_complete()
+        if self._has_ended and not (self.is_responding or self.pipeline):
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         if self._refusal:

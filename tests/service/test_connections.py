@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from loopback import RSS, ask, connect, make_app, publish, running
+from loopback import RSS, ask, connect, make_app, publish, read_all, running
 
 from aggregator.serve import server
 from aggregator.serve.app import FeedsApp
@@ -258,3 +258,23 @@ def test_an_offer_of_http_2_is_answered_each_time_and_not_logged(
             assert sock.recv(65536).startswith(b"HTTP/1.1 200")
     assert status(client, b"\x16\x03\x01\x02\x00\x01\x00") == 400  # how TLS begins
     assert caplog.records == []
+
+
+# clients that end their side
+
+
+@pytest.mark.parametrize("fields", [b"", b"Connection: close\r\n"])
+def test_a_client_that_ends_its_side_after_its_requests_gets_all_responses(client: httpx.Client, fields: bytes) -> None:
+    """As `nc -N` and some probes do."""
+    with connect(client) as sock:
+        sock.sendall(GET * 2 + b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        answer = read_all(sock)  # raises TimeoutError if the connection stays open
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_a_client_that_ends_its_side_without_a_request_is_disconnected(client: httpx.Client) -> None:
+    with connect(client) as sock:
+        sock.sendall(GET[:-2])
+        sock.shutdown(socket.SHUT_WR)
+        assert b"200" not in read_all(sock)

@@ -166,6 +166,9 @@ def test_every_response_forbids_sniffing(client: httpx.Client, path: str) -> Non
 def test_pages_of_other_sites_may_read_feeds_but_not_pages(client: httpx.Client) -> None:
     allowed = {path: "access-control-allow-origin" in client.get(f"/{path}").headers for path in FILES}
     assert allowed == {path: not path.endswith(".html") for path in FILES}
+    # a script sees why there is no feed, and the fields that it needs for the next request
+    assert client.get("/nothing/rss.xml").headers["access-control-allow-origin"] == "*"
+    assert client.get("/all/rss.xml").headers["access-control-expose-headers"] == "ETag, Link"
 
 
 @pytest.mark.parametrize(("path", "file"), [("/", "index.html"), ("/all/", "all/index.html")])
@@ -740,7 +743,6 @@ def test_options_on_other_paths_lists_methods_only(client: httpx.Client, target:
     [
         (b"/all", "all/"),
         (b"/all?x=1&y=%2F", "all/?x=1&y=%2F"),
-        (b"/bare", "bare/"),
         (b"/ai/rss.xml", "../all/rss.xml"),
         (b"/ai/rss.xml?utm=1", "../all/rss.xml?utm=1"),
         (b"/ai/", "../all/"),
@@ -759,6 +761,13 @@ def test_a_moved_feed_redirects_to_its_new_url(client: httpx.Client) -> None:
     assert (response.url.path, response.content) == ("/all/rss.xml", RSS)
     assert response.history[0].headers["access-control-allow-origin"] == "*"
     assert response.history[0].headers["cache-control"] == CACHING
+
+
+def test_a_folder_is_redirected_once_it_has_a_page(own: Path) -> None:
+    with running(make_app(own)) as client:
+        assert client.get("/a").status_code == 404
+        write(own / "a/index.html", b"<p>by hand</p>")
+        assert client.get("/a").headers["location"] == "a/"
 
 
 def test_a_folder_that_is_not_published_is_not_redirected(client: httpx.Client) -> None:
@@ -877,8 +886,20 @@ def test_a_feed_that_is_opened_in_a_browser_has_a_type_that_browsers_show(client
     for destination in ({}, {"sec-fetch-dest": "empty"}):
         read = client.get(path, headers=destination)
         assert read.headers["content-type"].startswith("application/")
-        assert (read.content, read.headers["etag"]) == (opened.content, opened.headers["etag"])
+        assert read.content == opened.content
+        # RFC 9110 section 8.8.1: the type differs, so a 304 would keep the wrong one
+        assert read.headers["etag"] != opened.headers["etag"]
+        tags = {"if-none-match": opened.headers["etag"]}
+        assert client.get(path, headers=destination | tags).status_code == 200
         assert read.headers["vary"] == opened.headers["vary"] == "accept-encoding, sec-fetch-dest"
+    for encoding in ("identity", "gzip"):
+        fields = BROWSER | {"sec-fetch-dest": "document", "accept-encoding": encoding}
+        again = client.get(path, headers=fields)
+        assert (again.content, again.headers["content-type"]) == (opened.content, opened.headers["content-type"])
+        assert int(again.headers["content-length"]) == again.num_bytes_downloaded
+        same = client.get(path, headers=fields | {"if-none-match": again.headers["etag"]})
+        assert (same.status_code, same.headers["etag"]) == (304, again.headers["etag"])
+        assert client.get(path, headers={"if-match": again.headers["etag"]}).status_code == 200
     page = client.get("/", headers=BROWSER | {"sec-fetch-dest": "document"})
     assert page.headers["content-type"] == "text/html; charset=utf-8"
 

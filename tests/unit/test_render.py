@@ -452,6 +452,8 @@ def test_an_entry_without_a_language_has_that_of_the_site_in_every_feed() -> Non
     assert text_of(german, "rss.xml").count("<dc:language>en</dc:language>") == 1
     assert [item.get("language") for item in json.loads(text_of(german, "feed.json"))["items"]] == ["en", None]
     assert "xml:lang=" not in text_of(make_feed(make_entry()), "atom.xml").partition("<entry")[2]
+    shouted = make_entry(content=RICH._replace(language="EN"))  # tags ignore case
+    assert "xml:lang=" not in text_of(make_feed(shouted), "atom.xml").partition("<entry")[2]
 
 
 def test_entry_without_a_provider_leaves_the_author_to_the_feed() -> None:
