@@ -15,7 +15,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from aggregator.errors import StoreDamagedError, StoreError, StoreHeldError, StoreMissingError
-from aggregator.store.database import HEADER, check_version, name_store, sqlite_path
+from aggregator.store.database import HEADER, OBSTACLES, check_version, is_full, name_store, sqlite_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,8 @@ _SLUGS = """
     SELECT topic, slug, coalesce(topic_name, title) FROM feed
     WHERE topic IS NOT NULL AND slug IS NOT NULL ORDER BY slug
 """
+_NO_STORE = ("file is not a database", "no such table")
+"""What SQLite says of another kind of file, and of another database."""
 _BESIDE = ("-wal", "-shm", "-journal")
 """Endings of the files that SQLite keeps beside a database. It reads them into whatever database it finds there."""
 
@@ -160,7 +162,7 @@ def _check_backup(backup: Path) -> None:
 @contextmanager
 def _copied(path: Path, new: Path, target: Path) -> Iterator[sqlite3.Connection]:
     """The copy of a store in the file `new`, which is to take the place of `target`."""
-    with _wrapped(f"{path} cannot be copied to {target}"), closing(sqlite3.connect(new)) as copy:
+    with _wrapped(f"{path} cannot be copied to {target}", new), closing(sqlite3.connect(new)) as copy:
         with closing(_open_to_read(path)) as store:
             _check_schema(store, path)
             store.backup(copy)
@@ -168,14 +170,36 @@ def _copied(path: Path, new: Path, target: Path) -> Iterator[sqlite3.Connection]
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    """The database, which may be in use. On a full disk SQLite cannot make the files beside it; without a write-ahead
+    log it needs none, and nobody can write meanwhile."""
+    uri = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1")
+    except sqlite3.OperationalError as error:
+        if not (str(error).startswith(OBSTACLES) and is_full(path) and not _has_log(path)):
+            return connection  # the next statement says why
+        connection.close()
+        return sqlite3.connect(f"{uri}?immutable=1", uri=True)
+    except sqlite3.DatabaseError:
+        pass  # the same
+    return connection
+
+
+def _has_log(path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return Path(f"{path}-wal").stat().st_size > 0
+    return False
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
     """Raises StoreError unless the database is a store that this program can use or upgrade."""
     row = None
-    with suppress(sqlite3.DatabaseError):  # another kind of file, or another database
+    try:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        if not str(error).startswith(_NO_STORE):
+            raise
     if row is None:
         raise StoreError(f"{path} is not a backup of a store (make one with: aggregator backup FILE)")
     check_version(row[0], path)
@@ -260,8 +284,11 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _wrapped(what: str) -> Iterator[None]:
+def _wrapped(what: str, written: Path | None = None) -> Iterator[None]:
+    """Wraps errors of SQLite; `written` is the file that is filled, whose disk may be full."""
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"{what}: {error}") from None
+        message = str(error)
+        is_no_room = written is not None and message.startswith(OBSTACLES) and is_full(written)
+        raise StoreError(f"{what}: {'the disk is full (make room)' if is_no_room else message}") from None
