@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,10 +92,22 @@ def _write_config(path: Path, text: str, *, has_records: bool) -> list[Path]:
     folders += [config.output.path] if isinstance(config.output.path, Path) else []
     for folder in (path.parent, *folders):
         folder.mkdir(parents=True, exist_ok=True)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
-    path.with_name(SCHEMA_NAME).write_text(f"{schema_text()}\n", encoding="utf-8")
+    _write_whole(path.with_name(SCHEMA_NAME), f"{schema_text()}\n", os.replace)
+    _write_whole(path, text, os.link)  # which replaces nothing, and comes last: what there is is complete
     return folders
+
+
+def _write_whole(path: Path, text: str, place: Callable[[Path, Path], None]) -> None:
+    """Writes a file beside `path`, and puts it there by `place`. Raises OSError with the path."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        try:
+            new.write_text(text, encoding="utf-8")
+            place(new, path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _shown_plan(plan: Plan) -> list[str]:

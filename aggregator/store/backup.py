@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sqlite3
 import stat
+import time
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,8 @@ from aggregator.store.database import HEADER, OBSTACLES, check_version, is_full,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LEFT_S = 60
+"""How long an unfinished file must be unchanged before it counts as left by a process that was killed."""
 _IN_ONE_FILE = b"\1\1"
 """What follows the header and the size of a page unless a write-ahead log belongs to the file (SQLite, "Database File
 Format", section 1.3.3). A store in use has one, a backup never."""
@@ -74,14 +78,21 @@ def restore(url: str, backup: Path) -> Path | None:
         raise StoreError(f"{backup} is the store itself (name the file of a backup)")
     _check_backup(backup)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _complete_file(path) as new:
-        with _copied(backup, new, path):
-            pass
-        _keep_rights(new, path)
-        _sync(new)
-        if path.exists():
-            _settle(url)  # last, because the lease that it takes lasts only for seconds
-        return _set_aside(path)
+    kept: Path | None = None
+    try:
+        with _complete_file(path) as new:
+            with _copied(backup, new, path):
+                pass
+            _keep_rights(new, path)
+            _sync(new)
+            if path.exists():
+                _settle(url)  # last, because the lease that it takes lasts only for seconds
+            kept = _set_aside(path)
+    except StoreError as error:
+        if kept is None:
+            raise
+        raise StoreError(f"{error} (the store before it is kept as {kept})") from error
+    return kept
 
 
 def lost_slugs(url: str, kept: Path) -> dict[str, str]:
@@ -261,18 +272,55 @@ def _keep_rights(new: Path, path: Path) -> None:
 
 @contextmanager
 def _complete_file(target: Path) -> Iterator[Path]:
-    """A new private file beside `target`, which takes its place once the block has filled it."""
+    """A new private file beside `target`, which takes its place once the block has filled it. Deletes what earlier
+    processes left there."""
     new = target.with_name(f".{target.name}.new-{os.getpid()}")
+    is_placed = False
     try:
+        _remove_left(target)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         yield new
         _sync(new)
         new.replace(target)
+        is_placed = True
         _sync(target.parent)
     except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error.strerror or type(error).__name__}") from error
+        what = "is in place, but may be lost if the machine stops now" if is_placed else "cannot be written"
+        raise StoreError(f"{target} {what}: {error.strerror or type(error).__name__}") from error
     finally:
-        new.unlink(missing_ok=True)
+        _remove(new)
+
+
+def _remove_left(target: Path) -> None:
+    """Deletes what `_complete_file` left beside `target` in a process that was killed. A file stays while there is a
+    process of its number, or while it changes: that may be in another container or machine."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.new-([0-9]+)(?:{'|'.join(_BESIDE)})?")
+    for path in target.parent.iterdir():
+        match = pattern.fullmatch(path.name)
+        if match is None or _is_running(int(match[1])):
+            continue
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > LEFT_S:
+                path.unlink()
+
+
+def _is_running(process: int) -> bool:
+    if process == os.getpid():  # a file of this number is of an earlier process
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
+
+
+def _remove(new: Path) -> None:
+    """Deletes an unfinished file and what SQLite made beside it. What stays is deleted by the next one."""
+    for ending in ("", *_BESIDE):
+        with suppress(OSError):
+            Path(f"{new}{ending}").unlink()
 
 
 def _sync(path: Path) -> None:

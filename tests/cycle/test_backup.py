@@ -368,6 +368,63 @@ def test_a_full_disk_is_named_and_the_store_on_it_can_be_backed_up(
     assert query(tmp_path / "kept.db", "SELECT count(*) FROM entry") == (30,)
 
 
+KILLED = """
+import os, signal
+from aggregator.store import backup
+backup._check_pages = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Ends a backup without a chance to tidy up when it has copied the store."""
+
+
+def test_what_a_killed_backup_left_is_deleted_by_the_next_one(newsroom: Shop, tmp_path: Path) -> None:
+    backup = tmp_path / "kept.db"
+    assert newsroom.run("backup", str(backup), patch=KILLED).returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob(".kept.db.new-*")
+    journal, other = Path(f"{left}-journal"), tmp_path / ".other.db.new-1"
+    running = tmp_path / f".kept.db.new-{os.getpid()}"
+    for path in (journal, other, running):
+        path.touch()
+    do(newsroom, "backup", str(backup))
+    assert left.exists(), "what has just changed may be of a process on another machine"
+    for path in (left, journal, other, running):
+        os.utime(path, (0, 0))
+    do(newsroom, "backup", str(backup))
+
+    assert set(tmp_path.glob(".*.new-*")) == {other, running}
+    assert query(backup, "SELECT count(*) FROM entry") == (30,)
+
+
+FAILING = """
+import errno, pathlib
+from aggregator.store import backup
+sync = backup._sync
+def fail(path):
+    if path.is_dir():
+        raise OSError(errno.EIO, "Input/output error")
+    sync(path)
+def unlink(self, missing_ok=False):
+    raise OSError(errno.EIO, "Input/output error")
+backup._sync, pathlib.Path.unlink = fail, unlink
+"""
+"""A disk that fails at the end, and at the clean-up."""
+
+
+def test_a_restore_that_fails_at_its_end_names_what_it_replaced(newsroom: Shop, tmp_path: Path) -> None:
+    backup = tmp_path / "kept.db"
+    do(newsroom, "backup", str(backup))
+    newsroom.record("new.md", "Later")
+    do(newsroom, "build")
+    failed = newsroom.run("restore", str(backup), patch=FAILING)
+    (kept,) = newsroom.data.glob("*.before-*")
+
+    assert failed.returncode == 2
+    assert failed.stderr.strip() == (
+        f"error: {store_of(newsroom)} is in place, but may be lost if the machine stops now: Input/output error"
+        f" (the store before it is kept as {kept})"
+    )
+    assert (query(kept, LATER), query(store_of(newsroom), LATER)) == ((1,), (0,))
+
+
 def test_a_store_that_nobody_can_see_is_not_called_missing() -> None:
     folder = Path(tempfile.mkdtemp())  # that of the test is not open to the other user
     (folder / "data").mkdir()
