@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import uuid
@@ -93,8 +94,20 @@ def _write_config(path: Path, text: str, *, has_records: bool) -> list[Path]:
     for folder in (path.parent, *folders):
         folder.mkdir(parents=True, exist_ok=True)
     _write_whole(path.with_name(SCHEMA_NAME), f"{schema_text()}\n", os.replace)
-    _write_whole(path, text, os.link)  # which replaces nothing, and comes last: what there is is complete
+    _write_whole(path, text, _place_new)  # last, because it is what the next run believes
     return folders
+
+
+def _place_new(new: Path, path: Path) -> None:
+    """Gives a file its name, which no other file has. Raises FileExistsError."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        new.replace(path)
 
 
 def _write_whole(path: Path, text: str, place: Callable[[Path, Path], None]) -> None:
