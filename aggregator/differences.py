@@ -97,7 +97,7 @@ class Differences:
                     self._writer.commit()  # the scan may take long
             elif isinstance(item, Unreadable):
                 place = shortened_path(os.path.join(self._source.root, item.path))
-                self.unreadable[item.path] = f"{place}: cannot be read: {item.reason} (its records stay as they are)"
+                self.unreadable[item.path] = f"{place}: cannot be read: {item.reason} (what was known of it stays)"
         yield from self._with_digests(differing)
 
     def _extend_deadline(self, listed_s: float) -> None:

@@ -17,7 +17,7 @@ from aggregator.parse.hugo import INDEX_INITIALS, content_path, file_language, r
 from aggregator.parse.page_path import language_key
 from aggregator.parse.section import NO_SECTION, Section
 from aggregator.paths import ABSENT, escape_name, unescape_path
-from aggregator.problems import Problem
+from aggregator.problems import Problem, read_hint
 from aggregator.settings import Source
 
 ReadSection = Callable[[str, str], tuple[Section | Problem, bytes]]
@@ -177,7 +177,7 @@ def _folders_down_to(folder: str) -> list[str]:
 def _unreadable(path: str, error: OSError) -> Problem:
     ShortageError.check(error)
     reason = error.strerror or type(error).__name__
-    return Problem(path, 0, 0, f"cannot be read: {reason}", None, "check its permissions")
+    return Problem(path, 0, 0, f"cannot be read: {reason}", None, read_hint(error))
 
 
 def _hash(*parts: bytes) -> bytes:

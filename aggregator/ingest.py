@@ -22,7 +22,7 @@ from aggregator.errors import ShortageError
 from aggregator.files import CheckStop, FileBytes, Files, FolderError, open_files
 from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, Unchanged, late_update
 from aggregator.paths import ABSENT, RecordFilter, unescape_path
-from aggregator.problems import Problem
+from aggregator.problems import Problem, read_hint
 from aggregator.processes import (
     PROGRESS,
     CallLostError,
@@ -410,7 +410,7 @@ def _unexpected(path: str, error: Exception) -> Problem:
 
 def _not_read(file: SourceFile, error: OSError) -> Rejection:
     ShortageError.check(error)
-    return _unreadable(file, error.strerror or type(error).__name__, "check its permissions")
+    return _unreadable(file, error.strerror or type(error).__name__, read_hint(error))
 
 
 def _unreadable(file: SourceFile, reason: str, hint: str) -> Rejection:

@@ -35,11 +35,13 @@ def is_bucket_url(path: str) -> bool:
 
 
 def file_identity(path: str | None) -> tuple[int, int] | None:
-    """Device and inode of the file or folder at `path`; None if there is none, or it is not accessible."""
+    """Device and inode of the file or folder at `path`; None if there is none. Raises OSError if nobody can tell."""
     try:
         status = os.stat(path or "")
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise
     return status.st_dev, status.st_ino
 
 

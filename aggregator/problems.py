@@ -6,6 +6,7 @@ reverse a line or hide a part of it.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Sequence
@@ -63,6 +64,11 @@ class Problem:
     def data(self) -> dict[str, Any]:
         """The problem for --json; its `text` is the line that people read."""
         return asdict(self) | {"text": str(self)}
+
+
+def read_hint(error: OSError) -> str:
+    """What to do about a file that cannot be read."""
+    return "check the disk" if error.errno in (errno.EIO, errno.ENXIO) else "check its permissions"
 
 
 def without_user(text: str) -> str:

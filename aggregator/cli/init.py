@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,10 +95,34 @@ def _write_config(path: Path, text: str, *, has_records: bool) -> tuple[list[Pat
     found = [folder for folder in folders if folder.exists()]
     for folder in (path.parent, *folders):
         folder.mkdir(parents=True, exist_ok=True)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
-    path.with_name(SCHEMA_NAME).write_text(f"{schema_text()}\n", encoding="utf-8")
+    _write_whole(path.with_name(SCHEMA_NAME), f"{schema_text()}\n", os.replace)
+    _write_whole(path, text, _place_new)  # last, because it is what the next run believes
     return folders, found
+
+
+def _place_new(new: Path, path: Path) -> None:
+    """Gives a file its name, which no other file has. Raises FileExistsError."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        new.replace(path)
+
+
+def _write_whole(path: Path, text: str, place: Callable[[Path, Path], None]) -> None:
+    """Writes a file beside `path`, and puts it there by `place`. Raises OSError with the path."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        try:
+            new.write_text(text, encoding="utf-8")
+            place(new, path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _shown_plan(plan: Plan) -> list[str]:

@@ -83,7 +83,7 @@ class OutputFolder(Publisher):
                 if tree.kind(OWN_FOLDER) not in (None, stat.S_IFDIR):
                     raise PublishError(f"{folder / OWN_FOLDER} must be a folder, and is a file or a link; move it away")
                 tree.make_folder(OWN_FOLDER)
-                stack.enter_context(FileLock(folder / OWN_FOLDER / "lock", timeout=LOCK_WAIT_S))
+                stack.enter_context(_locked(folder))
                 before, raw = self.manifest(), None
                 with suppress(FileNotFoundError):
                     raw = tree.read(JOURNAL_PATH)
@@ -268,6 +268,22 @@ class _OpenFolder(Destination):
         parts = path.split("/")
         folders = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
         return next((folder for folder in folders if self._tree.kind(folder) not in (None, stat.S_IFDIR)), None)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = folder / OWN_FOLDER / "lock"
+    held = FileLock(lock, timeout=LOCK_WAIT_S)
+    try:
+        held.acquire()
+    except OSError as error:
+        if error.filename:
+            raise
+        raise PublishError(reason(lock, "locked", error, folder)) from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 @cache

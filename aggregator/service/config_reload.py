@@ -13,6 +13,7 @@ from typing import Any
 
 from aggregator.config import Config, load_config
 from aggregator.errors import ConfigError, ShortageError, StoreError, StoreMismatchError
+from aggregator.paths import ABSENT
 from aggregator.problems import Problem
 from aggregator.site import mismatch_problem
 
@@ -63,6 +64,7 @@ class LiveConfig:
         self._polled: tuple[int, ...] | None = None
         self._loaded: tuple[int, ...] | None = None
         self._missing_since: float | None = None
+        self._absence = "", ""  # what is wrong with a missing file, and what to do
 
     def poll(self, *, reload: bool = False) -> Config | None:
         """The config that becomes active now, or None. To be called a few times a second.
@@ -93,10 +95,13 @@ class LiveConfig:
         return self._activate(config, reload=reload)
 
     def _stamp(self) -> tuple[int, ...] | None:
-        """Changes when the file is edited or replaced; None if it is missing."""
+        """Changes when the file is edited or replaced; None if it is missing or nobody can tell."""
         try:
             status = os.stat(self._path)
-        except OSError:
+        except OSError as error:
+            self._absence = ("the file is missing", "restore it")
+            if error.errno not in ABSENT:
+                self._absence = (f"cannot be read: {error.strerror}", "check the disk, and the rights of its folder")
             return None
         return status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
@@ -144,7 +149,8 @@ class LiveConfig:
         self._missing_since = self._missing_since or time.monotonic()
         if time.monotonic() - self._missing_since >= MISSING_S:
             self._loaded = None
-            self._refuse((Problem(str(self._path), 0, 0, "the file is missing", hint="restore it"),))
+            what, hint = self._absence
+            self._refuse((Problem(str(self._path), 0, 0, what, hint=hint),))
 
 
 def _is_same(new: Config, old: Config) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sqlite3
 import stat
+import time
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +17,13 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from aggregator.errors import StoreDamagedError, StoreError, StoreHeldError, StoreMissingError
-from aggregator.store.database import HEADER, check_version, name_store, sqlite_path
+from aggregator.store.database import HEADER, OBSTACLES, check_version, is_full, name_store, sqlite_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LEFT_S = 60
+"""How long an unfinished file must be unchanged before it counts as left by a process that was killed."""
 _IN_ONE_FILE = b"\1\1"
 """What follows the header and the size of a page unless a write-ahead log belongs to the file (SQLite, "Database File
 Format", section 1.3.3). A store in use has one, a backup never."""
@@ -39,6 +43,8 @@ _SLUGS = """
     SELECT topic, slug, coalesce(topic_name, title) FROM feed
     WHERE topic IS NOT NULL AND slug IS NOT NULL ORDER BY slug
 """
+_NO_STORE = ("file is not a database", "no such table")
+"""What SQLite says of another kind of file, and of another database."""
 _BESIDE = ("-wal", "-shm", "-journal")
 """Endings of the files that SQLite keeps beside a database. It reads them into whatever database it finds there."""
 
@@ -72,14 +78,21 @@ def restore(url: str, backup: Path) -> Path | None:
         raise StoreError(f"{backup} is the store itself (name the file of a backup)")
     _check_backup(backup)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _complete_file(path) as new:
-        with _copied(backup, new, path):
-            pass
-        _keep_rights(new, path)
-        _sync(new)
-        if path.exists():
-            _settle(url)  # last, because the lease that it takes lasts only for seconds
-        return _set_aside(path)
+    kept: Path | None = None
+    try:
+        with _complete_file(path) as new:
+            with _copied(backup, new, path):
+                pass
+            _keep_rights(new, path)
+            _sync(new)
+            if path.exists():
+                _settle(url)  # last, because the lease that it takes lasts only for seconds
+            kept = _set_aside(path)
+    except StoreError as error:
+        if kept is None:
+            raise
+        raise StoreError(f"{error} (the store before it is kept as {kept})") from error
+    return kept
 
 
 def lost_slugs(url: str, kept: Path) -> dict[str, str]:
@@ -160,7 +173,7 @@ def _check_backup(backup: Path) -> None:
 @contextmanager
 def _copied(path: Path, new: Path, target: Path) -> Iterator[sqlite3.Connection]:
     """The copy of a store in the file `new`, which is to take the place of `target`."""
-    with _wrapped(f"{path} cannot be copied to {target}"), closing(sqlite3.connect(new)) as copy:
+    with _wrapped(f"{path} cannot be copied to {target}", new), closing(sqlite3.connect(new)) as copy:
         with closing(_open_to_read(path)) as store:
             _check_schema(store, path)
             store.backup(copy)
@@ -168,14 +181,36 @@ def _copied(path: Path, new: Path, target: Path) -> Iterator[sqlite3.Connection]
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    """The database, which may be in use. On a full disk SQLite cannot make the files beside it; without a write-ahead
+    log it needs none, and nobody can write meanwhile."""
+    uri = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1")
+    except sqlite3.OperationalError as error:
+        if not (str(error).startswith(OBSTACLES) and is_full(path) and not _has_log(path)):
+            return connection  # the next statement says why
+        connection.close()
+        return sqlite3.connect(f"{uri}?immutable=1", uri=True)
+    except sqlite3.DatabaseError:
+        pass  # the same
+    return connection
+
+
+def _has_log(path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return Path(f"{path}-wal").stat().st_size > 0
+    return False
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
     """Raises StoreError unless the database is a store that this program can use or upgrade."""
     row = None
-    with suppress(sqlite3.DatabaseError):  # another kind of file, or another database
+    try:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        if not str(error).startswith(_NO_STORE):
+            raise
     if row is None:
         raise StoreError(f"{path} is not a backup of a store (make one with: aggregator backup FILE)")
     check_version(row[0], path)
@@ -237,18 +272,55 @@ def _keep_rights(new: Path, path: Path) -> None:
 
 @contextmanager
 def _complete_file(target: Path) -> Iterator[Path]:
-    """A new private file beside `target`, which takes its place once the block has filled it."""
+    """A new private file beside `target`, which takes its place once the block has filled it. Deletes what earlier
+    processes left there."""
     new = target.with_name(f".{target.name}.new-{os.getpid()}")
+    is_placed = False
     try:
+        _remove_left(target)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         yield new
         _sync(new)
         new.replace(target)
+        is_placed = True
         _sync(target.parent)
     except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error.strerror or type(error).__name__}") from error
+        what = "is in place, but may be lost if the machine stops now" if is_placed else "cannot be written"
+        raise StoreError(f"{target} {what}: {error.strerror or type(error).__name__}") from error
     finally:
-        new.unlink(missing_ok=True)
+        _remove(new)
+
+
+def _remove_left(target: Path) -> None:
+    """Deletes what `_complete_file` left beside `target` in a process that was killed. A file stays while there is a
+    process of its number, or while it changes: that may be in another container or machine."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.new-([0-9]+)(?:{'|'.join(_BESIDE)})?")
+    for path in target.parent.iterdir():
+        match = pattern.fullmatch(path.name)
+        if match is None or _is_running(int(match[1])):
+            continue
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > LEFT_S:
+                path.unlink()
+
+
+def _is_running(process: int) -> bool:
+    if process == os.getpid():  # a file of this number is of an earlier process
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
+
+
+def _remove(new: Path) -> None:
+    """Deletes an unfinished file and what SQLite made beside it. What stays is deleted by the next one."""
+    for ending in ("", *_BESIDE):
+        with suppress(OSError):
+            Path(f"{new}{ending}").unlink()
 
 
 def _sync(path: Path) -> None:
@@ -260,8 +332,11 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _wrapped(what: str) -> Iterator[None]:
+def _wrapped(what: str, written: Path | None = None) -> Iterator[None]:
+    """Wraps errors of SQLite; `written` is the file that is filled, whose disk may be full."""
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"{what}: {error}") from None
+        message = str(error)
+        is_no_room = written is not None and message.startswith(OBSTACLES) and is_full(written)
+        raise StoreError(f"{what}: {'the disk is full (make room)' if is_no_room else message}") from None

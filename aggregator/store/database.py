@@ -76,7 +76,7 @@ class Store:
         # Services on several machines may share it: one of them leads, the others follow.
         self.is_shared = engine.dialect.name == "postgresql"
         self._path = engine.url.database if engine.dialect.name == "sqlite" else None
-        self._identity = file_identity(self._path)
+        self._identity = self._read_identity()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -116,14 +116,14 @@ class Store:
         raises."""
         with _wrapped(self._path, f"the store at {self.place} cannot be used", self.place):
             _check_schema(self.engine, create=create)
-        self._identity = file_identity(self._path)
+        self._identity = self._read_identity()
 
     def check_in_place(self) -> None:
         """Raises StoreError if SQLite's file was deleted or replaced.
 
         Open connections would continue to work on the deleted file, while another process makes a new store.
         """
-        identity = file_identity(self._path)
+        identity = self._read_identity()
         if identity != self._identity:
             what = "is missing" if identity is None else "is not the one that was opened"
             raise StoreError(
@@ -142,6 +142,14 @@ class Store:
     def close(self) -> None:
         """Closes all connections."""
         self.engine.dispose()
+
+    def _read_identity(self) -> tuple[int, int] | None:
+        """Device and inode of SQLite's file; None without one."""
+        try:
+            return file_identity(self._path)
+        except OSError as error:
+            hint = "check the disk, and the rights of the folder"
+            raise StoreError(f"{self._path} cannot be read: {error.strerror} ({hint})") from error
 
 
 def _place_of(engine: Engine) -> str:
@@ -444,7 +452,9 @@ def migrate(connection: Connection, revision: str) -> None:
 
 _FULL = "database or disk is full"
 _DENIED = ("unable to open database file", "attempt to write a readonly database")
-"""What SQLite says if it cannot write, or cannot write the files that it needs beside its own."""
+OBSTACLES = (_FULL, *_DENIED, "disk I/O error")
+"""What SQLite says if it cannot write, or cannot write the files that it needs beside its own. On a full disk it may be
+any of these."""
 
 
 @contextmanager
@@ -464,17 +474,25 @@ def _wrapped(path: str | None, what: str = "the database refused", place: str = 
             what = f"the database {place} takes no writes"
             raise StoreUnreachableError(f"{what}: {message} ({_MAKE_WRITABLE})") from error
         if any(sign in message for sign in _DAMAGE):
-            raise _damaged(f"{what}: {message}") from error
+            raise _damaged_or_unread(path, f"{what}: {message}") from error
         if state in _MIXED:
             raise StoreDamagedError(f"{what}: {message} (no version made this schema: {_RESTORE})") from error
-        if path and message.startswith((_FULL, *_DENIED)):
+        if path and message.startswith(OBSTACLES):
             raise StoreError(f"{path} {_obstacle(Path(path), message)}") from error
         raise StoreError(f"{what}: {message}{f' ({path})' if path and path not in what else ''}") from error
 
 
+def is_full(path: Path) -> bool:
+    """Whether the disk of a file has no room."""
+    try:
+        return not os.statvfs(path.parent).f_bavail
+    except OSError:
+        return False
+
+
 def _obstacle(path: Path, message: str) -> str:
     """Why SQLite cannot use its file, and what to do."""
-    if message.startswith(_FULL):
+    if message.startswith(_FULL) or is_full(path):
         return "cannot be written: the disk is full (make room; nothing is lost, the next cycle reads again)"
     with suppress(OSError):
         if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
@@ -499,10 +517,34 @@ def _obstacle(path: Path, message: str) -> str:
     return f"{what} (as by: {'; '.join(shown)})"
 
 
+def _damaged_or_unread(path: str | None, reason: str) -> StoreError:
+    """The error for what SQLite calls damaged. It says the same of a page that the disk did not give once."""
+    try:
+        if path is None or not _is_whole(path):
+            return _damaged(reason)
+        what = "now the store is whole"
+    except OSError as error:
+        what = error.strerror or type(error).__name__
+    return StoreError(
+        f"a page of the store could not be read: {path}: {what} (its disk has an error: see the log of the system, as"
+        " by dmesg; if aggregator backup FILE fails too, put back a backup)"
+    )
+
+
+def _is_whole(path: str) -> bool:
+    """Whether all pages can be read and are undamaged. Raises OSError if the disk does not give them."""
+    with open(path, "rb", buffering=0) as file:
+        while file.read(2**20):
+            pass
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as it:
+        return bool(it.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+    return False
+
+
 def _damaged(reason: str) -> StoreDamagedError:
     return StoreDamagedError(
         f"the store is damaged: {reason} (stop the service and put back a backup: aggregator restore FILE; without one,"
-        " delete the store: entries that were never renamed keep their ids)"
+        " move the store away, and keep it: entries that were never renamed get their ids again)"
     )
 
 

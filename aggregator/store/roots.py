@@ -69,5 +69,8 @@ def _last_root(stored: str | None) -> tuple[list[int] | None, int]:
 
 
 def _read_root(source: Source) -> list[int] | None:
-    found = file_identity(source.root)
+    try:
+        found = file_identity(source.root)
+    except OSError:
+        return None
     return None if found is None else list(found)

@@ -9,17 +9,19 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable
-from contextlib import closing
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import Call, Shop, eventually
-from conftest import SiteFolder
+from conftest import SiteFolder, other_user
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import DatabaseError
 
-from aggregator.errors import StoreError
+from aggregator.errors import StoreDamagedError, StoreError
 from aggregator.store.backup import back_up, restore
 from aggregator.store.database import name_store, open_store
 
@@ -315,6 +317,129 @@ def test_a_damaged_store_is_noticed_after_a_kill_and_replaced_by_a_backup(shop: 
     do(shop, "restore", str(backup))
     do(shop, "build")
     assert len(shop.titles()) == 50
+
+
+def test_a_page_that_the_disk_did_not_give_once_is_no_damage(newsroom: Shop) -> None:
+    malformed = DatabaseError("SELECT", {}, sqlite3.DatabaseError("database disk image is malformed"))  # as for EIO
+    with closing(open_store(newsroom.store_url, create=False)) as store:
+        with pytest.raises(StoreError) as unread, store.read():
+            raise malformed
+        flip(store_of(newsroom), *range(4096, 4096 * 3))
+        with pytest.raises(StoreDamagedError) as damaged, store.read():
+            raise malformed
+
+    assert not isinstance(unread.value, StoreDamagedError)
+    assert str(unread.value) == (
+        f"a page of the store could not be read: {store_of(newsroom)}: now the store is whole (its disk has an error: see"
+        " the log of the system, as by dmesg; if aggregator backup FILE fails too, put back a backup)"
+    )
+    assert "without one, move the store away, and keep it" in str(damaged.value)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_named_and_the_store_on_it_can_be_backed_up(
+    newsroom: Shop, small_disk: Path, tmp_path: Path
+) -> None:
+    shutil.copy(store_of(newsroom), small_disk / "store.db")
+    newsroom.add_to_config(f"[store]\nurl = 'sqlite:///{small_disk / 'store.db'}'\n")
+    with suppress(OSError), (small_disk / "fill").open("wb", buffering=0) as fill:
+        while fill.write(bytes(1024)):
+            pass
+    for command in ("build", "status"):
+        assert f"{small_disk / 'store.db'} cannot be written: the disk is full (make room" in do(
+            newsroom, command, code=2
+        )
+    refused = do(newsroom, "backup", str(small_disk / "kept.db"), code=2)
+    assert "cannot be copied to " in refused
+    assert "the disk is full (make room)" in refused
+
+    do(newsroom, "backup", str(tmp_path / "kept.db"))
+    assert query(tmp_path / "kept.db", "SELECT count(*) FROM entry") == (30,)
+
+
+KILLED = """
+import os, signal
+from aggregator.store import backup
+backup._check_pages = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Ends a backup without a chance to tidy up when it has copied the store."""
+
+
+def test_what_a_killed_backup_left_is_deleted_by_the_next_one(newsroom: Shop, tmp_path: Path) -> None:
+    backup = tmp_path / "kept.db"
+    assert newsroom.run("backup", str(backup), patch=KILLED).returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob(".kept.db.new-*")
+    journal, other = Path(f"{left}-journal"), tmp_path / ".other.db.new-1"
+    running = tmp_path / f".kept.db.new-{os.getpid()}"
+    for path in (journal, other, running):
+        path.touch()
+    do(newsroom, "backup", str(backup))
+    assert left.exists(), "what has just changed may be of a process on another machine"
+    for path in (left, journal, other, running):
+        os.utime(path, (0, 0))
+    do(newsroom, "backup", str(backup))
+
+    assert set(tmp_path.glob(".*.new-*")) == {other, running}
+    assert query(backup, "SELECT count(*) FROM entry") == (30,)
+
+
+FAILING = """
+import errno, pathlib
+from aggregator.store import backup
+sync = backup._sync
+def fail(path):
+    if path.is_dir():
+        raise OSError(errno.EIO, "Input/output error")
+    sync(path)
+def unlink(self, missing_ok=False):
+    raise OSError(errno.EIO, "Input/output error")
+backup._sync, pathlib.Path.unlink = fail, unlink
+"""
+"""A disk that fails at the end, and at the clean-up."""
+
+
+def test_a_restore_that_fails_at_its_end_names_what_it_replaced(newsroom: Shop, tmp_path: Path) -> None:
+    backup = tmp_path / "kept.db"
+    do(newsroom, "backup", str(backup))
+    newsroom.record("new.md", "Later")
+    do(newsroom, "build")
+    failed = newsroom.run("restore", str(backup), patch=FAILING)
+    (kept,) = newsroom.data.glob("*.before-*")
+
+    assert failed.returncode == 2
+    assert failed.stderr.strip() == (
+        f"error: {store_of(newsroom)} is in place, but may be lost if the machine stops now: Input/output error"
+        f" (the store before it is kept as {kept})"
+    )
+    assert (query(kept, LATER), query(store_of(newsroom), LATER)) == ((1,), (0,))
+
+
+def test_a_store_that_nobody_can_see_is_not_called_missing() -> None:
+    folder = Path(tempfile.mkdtemp())  # that of the test is not open to the other user
+    (folder / "data").mkdir()
+    folder.chmod(0o755)
+    with closing(open_store(f"sqlite:///{folder / 'data' / 'store.db'}", create=True)) as store:
+        (folder / "data").chmod(0)
+        with other_user(), pytest.raises(StoreError) as refused:
+            store.check_in_place()
+        (folder / "data").chmod(0o700)
+        store.check_in_place()
+    shutil.rmtree(folder)
+
+    assert "store.db cannot be read: Permission denied (check the disk, and the rights of the folder)" in str(
+        refused.value
+    )
 
 
 def test_a_store_that_was_lost_is_named_with_the_way_back(newsroom: Shop, tmp_path: Path) -> None:

@@ -247,6 +247,18 @@ def test_a_mistyped_command_names_the_right_one(call: Call) -> None:
         assert (code, out, err.splitlines()[-1]) == (2, "", f"Error: No such command {name!r}{near}")
 
 
+def test_init_that_cannot_write_leaves_no_part_of_a_config(tmp_path: Path) -> None:
+    place = Shop(tmp_path / "new")
+    place.root.mkdir()
+    failed = place.run("init", patch="import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))")
+
+    assert failed.returncode == 2
+    assert failed.stderr == "error: config/aggregator.schema.json cannot be written: File too large\n"
+    assert list((place.root / "config").iterdir()) == []
+    assert place.run("init").returncode == 0
+    assert sorted(os.listdir(place.root / "config")) == ["aggregator.schema.json", "aggregator.toml"]
+
+
 def test_init_writes_where_config_says(shop: Shop, call: Call) -> None:
     assert call("init", "there", "--config", "site.toml")[0] == 0
     assert (shop.root / "there" / "site.toml").is_file()

@@ -132,17 +132,24 @@ def test_path_that_is_no_longer_a_regular_file_is_rejected_without_waiting(tmp_p
     assert str(outcome.problem) == "a.md: cannot be read: not a regular file (check its permissions)"
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(13, "Permission denied"), "Permission denied (check its permissions)"),
+        (OSError(5, "Input/output error"), "Input/output error (check the disk)"),
+    ],
+)
 def test_file_that_cannot_be_opened_is_rejected_and_does_not_hide(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
 ) -> None:
     write(tmp_path / "a.md")
     files = files_of(tmp_path)
-    monkeypatch.setattr("aggregator.paths.Folder.open", Mock(side_effect=PermissionError(13, "Permission denied")))
+    monkeypatch.setattr("aggregator.paths.Folder.open", Mock(side_effect=error))
     ((outcome,),) = ingest_files(source(tmp_path), files, workers=0)
 
     assert isinstance(outcome, Rejection)
     assert (outcome.digest, outcome.hides, outcome.unfinished) == (b"", False, False)
-    assert str(outcome.problem) == "a.md: cannot be read: Permission denied (check its permissions)"
+    assert str(outcome.problem) == f"a.md: cannot be read: {reason}"
 
 
 def test_unexpected_error_in_one_record_stops_no_other_and_shows_no_text(
