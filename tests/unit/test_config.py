@@ -562,6 +562,9 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[[feed]]\nslug = "a"\nmin_quality = "x"', "3:15: 'min_quality' is not a number from 0 to 1000000000: 'x' (write a number, such as 70)"),
         ('[[feed]]\nslug = "a"\nmin_heat = nan', "3:12: 'min_heat' is not a number from 0 to 1000000000: 'NaN' (write a number, such as 70)"),
         ('[[feed]]\nslug = "a"\norder = "up"', "3:9: 'order' is not known: 'up' (use 'released' or 'published')"),
+        ('[[feed]]\nslug = "a"\nmoved_from = ["x/' + "ü" * 126 + '/"]', f"3:15: 'moved_from' has a part of over 250 bytes: 'x/{'ü' * 77}…' (remove it, because no folder can have it)"),
+        ('[[feed]]\nslug = "' + "a" * 101 + '"', f"2:8: 'slug' is over 100 characters: '{'a' * 79}…' (write a shorter one)"),
+        ('[site]\nbase_url = "https://x.example/../b/"', "2:12: 'base_url' has a part '.' or '..': 'https://x.example/../b/' (write the URL that readers end up at)"),
         ('[[feed]]\nslug = "a"\nmoved_from = ["/x"]', "3:15: 'moved_from' is not an old URL path: '/x' (write what follows base_url, such as old-slug or tags/ai/index.xml)"),
         ('[[feed]]\nslug = "a"\n[[feed]]\nslug = "a"', "4:8: the slug of a feed is given twice: 'a' (choose another)"),
         # old URLs
