@@ -32,6 +32,7 @@ _EXTRA_TEXT = "extra text after a value"
 _NO_VALUE = "a value is missing or is not TOML"
 _ON_LINE = "close it on the same line"
 _QUOTES = ('"', "'")
+_CURLY_QUOTES = frozenset("“”„‘’«»")  # as word processors write them
 _REPEATED_KEY = "Cannot overwrite a value"
 # how the message of `tomllib` begins: what is wrong, hint
 _MESSAGES = {
@@ -82,8 +83,22 @@ def explain_error(error: ValueError, text: str) -> TomlFault:
         offset = len(text)
     else:
         return TomlFault(0, 0, what, hint)
-    offset, what, hint = _find_opening(text, offset, what) or (offset, what, hint)
+    found = _find_opening(text, offset, what) or _find_cause(text, offset, message)
+    offset, what, hint = found or (offset, what, hint)
     return TomlFault(*_position(text, offset), what, hint)
+
+
+def _find_cause(text: str, offset: int, message: str) -> tuple[int, str, str] | None:
+    """For a fault at `offset` whose message says little of its cause: its place, what is wrong, and a hint."""
+    start, sign = text.rfind("\n", 0, offset) + 1, text[offset : offset + 1]
+    line = text[start:].partition("\n")[0]
+    if message.startswith(("Expected '='", "Invalid statement")) and "=" in line and sign != "=":
+        return offset, "a key with other characters than A-Z a-z 0-9 _ -", "put it in quotes"
+    if message.startswith("Invalid value") and sign in _CURLY_QUOTES:
+        return offset, _NO_VALUE, 'write straight quotes: "'
+    if message.startswith(_REPEATED_KEY) and line.lstrip().startswith("[["):
+        return offset, "a table is given as one and as a list", "write [[table]] each time"
+    return None
 
 
 def _find_opening(text: str, offset: int, what: str) -> tuple[int, str, str] | None:

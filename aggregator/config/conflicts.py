@@ -10,7 +10,7 @@ from typing import Any
 
 from aggregator.buckets import BucketUrl
 from aggregator.config.errors import KeyProblem
-from aggregator.config.schema import File
+from aggregator.config.schema import ClauseTable, File, TextTable
 from aggregator.config.topics import find_topic_conflicts
 from aggregator.config.values import sqlite_file
 from aggregator.documents import FEED_LIST, OPTIONAL
@@ -33,6 +33,7 @@ def find_conflicts(file: File, config_path: Path) -> Iterator[KeyProblem]:
     yield from _repeated(("records", "name"), [source.name for source in file.records], "the name of a source")
     yield from _repeated(("feed", "slug"), [feed.slug for feed in file.feed], "the slug of a feed")
     yield from _wrong_keys(file)
+    yield from _empty_clauses(file)
     yield from _placeholder_conflicts(file)
     yield from _old_url_conflicts(file)
     yield from find_topic_conflicts(file)
@@ -73,6 +74,16 @@ def _wrong_key(field: str, key: str) -> tuple[str, str] | None:
         what = f"'{field}' is written with other blanks than its keys have"
         return what, f"write {json.dumps(plain, ensure_ascii=False)}"
     return None
+
+
+def _empty_clauses(file: File) -> Iterator[KeyProblem]:
+    """Clauses that say nothing, so that a feed would have every entry."""
+    for index, feed in enumerate(file.feed):
+        for name in sorted(feed.model_fields_set):
+            clause = getattr(feed, name)
+            if isinstance(clause, ClauseTable | TextTable) and not clause.model_fields_set:
+                hint = f'write {name} = {{ any = ["…"] }}, or remove it'
+                yield KeyProblem(("feed", index, name), f"'{name}' names nothing", hint, at_value=True)
 
 
 def _placeholder_conflicts(file: File) -> Iterator[KeyProblem]:

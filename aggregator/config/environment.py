@@ -25,7 +25,10 @@ def apply_environment(data: dict[str, Any], env: Mapping[str, str]) -> tuple[dic
     problems = []
     for name in overrides:
         if name not in known:
-            problems.append(Problem(name, 0, 0, "unknown variable", None, _nearest(name, known)))
+            what, hint = "unknown variable", _nearest(name, known)
+            if name.startswith(f"{_PREFIX}FEED__"):
+                what, hint = "no variable sets a key of [[feed]]", "set it in the file"
+            problems.append(Problem(name, 0, 0, what, None, hint))
             continue
         table, key = known[name]
         target = data.setdefault(table, {})

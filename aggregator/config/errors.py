@@ -134,6 +134,8 @@ def _finding(details: ErrorDetails) -> KeyProblem:
     subject = f"'{name}'"
     if path[0] == "topics" and len(path) == len(("topics", "slugs", name)):  # the key is a topic, not what is wrong
         subject = f"the {_TOPIC_VALUES[str(path[1])]} of '{name}'"
+        if details["loc"][-1] == _KEY_TAG and not name.strip():
+            subject, hint = "a topic", "write its name, or remove the line"
     return KeyProblem(path, f"{subject} {what}", hint, None if at_key else _shown(path, details["input"]), not at_key)
 
 

@@ -48,6 +48,9 @@ _URI = re.compile(r"(?:[\w!#$&'()*+,/:;=?@\[\].~-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 # in the host: Python and older programs write "strasse" for "straße", browsers another name (UTS 46, section 7)
 _TWO_HOSTS = re.compile("[ßẞς\u200c\u200d]")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+MAX_PART_BYTES = 250
+"""Longest part of an old path: file systems have names of 255 bytes, and a document has a longer one while it is
+written."""
 MAX_STYLESHEET = 100_000
 """Most characters of `site.stylesheet`."""
 
@@ -164,7 +167,9 @@ def check_phrase(value: str) -> str:
 
 def check_slug(value: str) -> str:
     """The slug if it is lower-case ASCII letters and digits, joined by single hyphens, and not reserved."""
-    if not _SLUG.fullmatch(value) or len(value) > _LONGEST_SLUG:
+    if len(value) > _LONGEST_SLUG and _SLUG.fullmatch(value):
+        raise BadValueError(f"is over {_LONGEST_SLUG} characters", "write a shorter one")
+    if not _SLUG.fullmatch(value):
         raise BadValueError(
             "is not a slug", "use lower-case letters a-z, digits and single hyphens, such as ai-hardware"
         )
@@ -241,6 +246,8 @@ def check_base_url(value: str) -> str:
     _check_http_url(value)
     if "?" in value or "#" in value or "@" in urlsplit(value).netloc:
         raise BadValueError("has a user, a query or a fragment", "write scheme, host and path alone")
+    if any(part in (".", "..") for part in urlsplit(value).path.split("/")):
+        raise BadValueError("has a part '.' or '..'", "write the URL that readers end up at")
     url = _published_url(value)
     return url if url.endswith("/") else url + "/"
 
@@ -281,6 +288,8 @@ def check_old_path(value: str) -> str:
         if (escaped := quote(value, safe="/%-._~")) != value and re.search(r"\s", value):
             hint = f"write it as in the address bar: {escaped}"
         raise BadValueError("is not an old URL path", hint)
+    if any(len(part.encode()) > MAX_PART_BYTES for part in parts):
+        raise BadValueError(f"has a part of over {MAX_PART_BYTES} bytes", "remove it, because no folder can have it")
     return path
 
 

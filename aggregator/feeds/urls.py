@@ -85,12 +85,7 @@ def topic_redirects(connection: Connection, policy: FeedPolicy) -> dict[str, str
 def compare_urls(before: Urls, after: Urls, old: FeedPolicy, new: FeedPolicy) -> tuple[UrlChange, ...]:
     """The URLs that work before and do not work afterwards, or redirect, or have another feed."""
     changes = [
-        UrlChange(
-            f"{_EVERY_FEED}{name}",
-            410,
-            None,
-            'with its format in "formats" below [output], or "pages = true" for index.html',
-        )
+        UrlChange(f"{_EVERY_FEED}{name}", 410, None, _keeping_document(name))
         for name in sorted(before.names - after.names)
     ]
     for slug in sorted(before.slugs - after.slugs):
@@ -176,6 +171,12 @@ def _store_lost(connection: Connection, lines: list[list[Any]]) -> None:
 
 def _names(options: OutputOptions) -> frozenset[str]:
     return frozenset([FILE_NAMES[form] for form in options.formats] + [PAGE] * options.pages)
+
+
+def _keeping_document(name: str) -> str:
+    """How the config would keep a document of every feed."""
+    form = next((form for form, file_name in FILE_NAMES.items() if file_name == name), None)
+    return f'with "{form}" in "formats" below [output]' if form else 'with "pages = true" below [output]'
 
 
 def _keeping(slug: str, old: FeedPolicy, new: FeedPolicy) -> str:

@@ -350,6 +350,15 @@ def test_a_url_that_works_again_and_ends_by_another_cause_names_no_old_config(
     assert not (site.output / "maps").exists()
 
 
+def test_the_documents_of_a_removed_format_are_named_with_what_keeps_them(built: SiteFolder) -> None:
+    built.configure(AI + '[output]\nformats = ["rss"]\npages = false\n')
+    assert {str(problem.value): problem.hint for problem in lost_urls(built.load_config(), at(LATER))} == {
+        "/*/atom.xml": 'keep it with "atom" in "formats" below [output]',
+        "/*/feed.json": 'keep it with "json" in "formats" below [output]',
+        "/*/index.html": 'keep it with "pages = true" below [output]',
+    }
+
+
 def test_the_line_that_keeps_a_url_is_accepted_as_written_and_keeps_what_the_feed_has(built: SiteFolder) -> None:
     first = AI + 'moved_from = ["old", "tags/ai/index.xml"]\n'
     built.run_with(first, "2024-05-01 12:30")
