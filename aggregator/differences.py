@@ -14,7 +14,7 @@ from aggregator.model import Outcome, Rejection, SourceFile, Unchanged
 from aggregator.problems import shortened_path
 from aggregator.scan import Differs, Missing, scan_paths, scan_source
 from aggregator.settings import Source
-from aggregator.stages import SCAN, StageClock
+from aggregator.stage_clock import SCAN, StageClock
 from aggregator.store.files import known_at, known_digests, known_files, mark_missing
 from aggregator.store.renames import has_missing
 from aggregator.store.session import Writer

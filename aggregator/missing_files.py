@@ -77,18 +77,18 @@ class MissingFiles:
     def _is_undecided(self, scan: SourceScan) -> bool:
         """Whether this scan cannot tell if the folder lost its files: it was replaced during the scan, or before it,
         which only a full scan can judge."""
-        root = scan.root
-        return root is not None and root.is_other and (root.was_replaced or not self._is_whole)
+        folder = scan.folder
+        return folder is not None and folder.is_other and (folder.was_replaced or not self._is_whole)
 
     def _resolve_missing(self, scan: SourceScan) -> SourceScan:
-        writer, source, root = self._writer, scan.source, scan.root
+        writer, source, folder = self._writer, scan.source, scan.folder
         if not scan.is_missing:
             self._apply(pair_renames(writer, source))
             self._read_freed(source, free_duplicates(writer, source))
         if self._is_undecided(scan):
             return scan
         missing = scan.known if scan.is_missing else count_missing(writer, source.name)
-        is_away = root is not None and root.is_away(missing, scan.known, scan.files)
+        is_away = folder is not None and folder.is_away(missing, scan.known, scan.files)
         is_away = is_away and not self._is_accepted
         is_massive = scan.is_missing or is_away or is_mass_removal(missing, scan.known)
         unread = None
@@ -101,9 +101,9 @@ class MissingFiles:
             is_folder_missing=scan.is_missing, is_doubtful=is_massive or unread is not None,
         )  # fmt: skip
         is_away = is_away and (held_until is not None or not scan.files)
-        if root is not None:
+        if folder is not None:
             has_files = bool(scan.files or missing or not self._is_whole)
-            root.store(missing, is_away=is_away, has_files=has_files)
+            folder.store(missing, is_away=is_away, has_files=has_files)
         self._pipeline.held[source.name] = ""
         if is_away:
             return replace(scan, folder_problem=_away_problem(scan))

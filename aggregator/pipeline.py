@@ -52,10 +52,10 @@ from aggregator.output.redirects import old_urls
 from aggregator.output.sealed import SealedDocuments
 from aggregator.processes import PROGRESS
 from aggregator.settings import FILE_NAMES, Rule
-from aggregator.stages import FEEDS, OUTPUT, RENDER, STORE, StageClock
+from aggregator.stage_clock import FEEDS, OUTPUT, RENDER, STORE, StageClock
 from aggregator.store.database import Store
 from aggregator.store.lease import read_token
-from aggregator.store.lost import has_published, lost_store_message, note_lost_store
+from aggregator.store.lost_store import has_published, lost_store_message, note_lost_store
 from aggregator.store.pings import queue_pings
 from aggregator.store.queries import count_rejected, next_due, record_cycle, record_failure
 from aggregator.store.revision import updating

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any
 
 from aggregator.config import Config
 from aggregator.errors import NotFoundError, StoreError
@@ -31,6 +29,9 @@ from aggregator.site import default_site_id, open_configured
 from aggregator.store.database import Store, copy_store, open_store
 from aggregator.store.queries import last_finished_at, next_due
 from aggregator.store.session import Writer, read_meta, to_us
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
 from aggregator.site import loopback_warning, mismatch_problem, require_match, site_id_warning, stored_site
 from aggregator.store.lease import read_holder
-from aggregator.store.lost import read_lost_store
+from aggregator.store.lost_store import read_lost_store
 from aggregator.store.pings import hub_states
 from aggregator.store.queries import (
     CLUSTER_PROBLEM,

@@ -34,7 +34,7 @@ from aggregator.ingest import PARSER_VERSION, Pool, ingest_files
 from aggregator.missing_files import MissingFiles
 from aggregator.model import Outcome, SourceFile
 from aggregator.settings import Source
-from aggregator.stages import FEEDS, INGEST, STORE
+from aggregator.stage_clock import FEEDS, INGEST, STORE
 from aggregator.store.adopted import note_rss_ids
 from aggregator.store.batch_renames import former_files
 from aggregator.store.changes import Step
@@ -46,7 +46,7 @@ from aggregator.store.files import (
     open_source,
     recheck_below,
 )
-from aggregator.store.lost import read_lost_store
+from aggregator.store.lost_store import read_lost_store
 from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import CLUSTER_PROBLEM, unread_keys
 from aggregator.store.releases import due_paths, recheck_expired, recheck_stories, release_due
@@ -56,8 +56,8 @@ from aggregator.store.removals import (
     count_missing,
     withdraw_expired,
 )
-from aggregator.store.roots import Root
 from aggregator.store.session import Writer, read_meta, write_meta
+from aggregator.store.source_folder import SourceFolder
 
 if TYPE_CHECKING:
     from aggregator.pipeline import Paths, Pipeline, ScanRequest
@@ -77,7 +77,7 @@ class SourceScan:
     folder_problem: str | None  # why the folder as a whole could not be read
     is_missing: bool  # the folder was not there, so neither were its files; else its problem says nothing of them
     is_cut: bool  # files are left to the next cycle
-    root: Root | None  # its folder; None for a bucket, and if it could not be read
+    folder: SourceFolder | None  # None; None for a bucket, and if it could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +236,8 @@ class Update:
         writer = self._writer
         is_import = is_first and not has_files(writer, source)
         parts = self._parts(source)
-        root = None if source.is_bucket else Root(writer, source)
-        is_counted = len(parts) > 1 or (root is not None and root.is_other)
+        folder = None if source.is_bucket else SourceFolder(writer, source)
+        is_counted = len(parts) > 1 or (folder is not None and folder.is_other)
         known = count_known(writer, source.name) if is_counted else None
         error: FolderError | None = None
         affected, is_cut = set[str](), False
@@ -260,10 +260,10 @@ class Update:
             self._note_unreadable(source, parts, is_complete=not is_cut)
         seen = sum(part.seen for part in parts)
         is_missing = error is not None and error.is_missing
-        root = root if error is None else None
-        if root is not None:
-            root.look_again()
-        return SourceScan(source, seen, known or 0, is_first, problem, is_missing, is_cut, root)
+        folder = folder if error is None else None
+        if folder is not None:
+            folder.look_again()
+        return SourceScan(source, seen, known or 0, is_first, problem, is_missing, is_cut, folder)
 
     def _note_unreadable(self, source: Source, parts: Collection[Differences], *, is_complete: bool) -> None:
         """Notes which folders below the records folder cannot be read; what was noted stays unless this cycle scanned

@@ -23,7 +23,7 @@ from aggregator.files import FolderError
 from aggregator.ids import FormatIds, IdMint, is_absolute_iri
 from aggregator.links import page_key
 from aggregator.model import Record
-from aggregator.moving.records import read_records
+from aggregator.moving_in.records import read_records
 from aggregator.parse.bounds import MAX_ID
 from aggregator.problems import Problem, shown_path
 from aggregator.saved_feeds import MAX_FEED_BYTES, FeedFileError, SavedEntry, SavedFeed, read_saved_feed

@@ -27,7 +27,7 @@ from aggregator.pipeline import Pipeline, Progress, ScanRequest
 from aggregator.problems import place_problem, stamp, tag_problem
 from aggregator.site import site_id_warning
 from aggregator.store.queries import file_problems
-from aggregator.store.requests import request_accept_removals
+from aggregator.store.service_requests import request_accept_removals
 
 if TYPE_CHECKING:
     from aggregator.store.database import Store

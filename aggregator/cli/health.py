@@ -23,7 +23,7 @@ from aggregator.errors import AggregatorError, ConfigError, StoreError
 from aggregator.links import server_url
 
 if TYPE_CHECKING:
-    from aggregator.store.requests import Service
+    from aggregator.store.service_requests import Service
 
 TIMEOUT_S = 10.0
 MAX_BYTES = 100_000
@@ -92,7 +92,7 @@ def _read_known(config: Config) -> tuple[str | None, Service | None]:
     if not config.may_have_store:
         return None, None
     from aggregator.cli.stores import reading_store
-    from aggregator.store.requests import read_service, read_store_key
+    from aggregator.store.service_requests import read_service, read_store_key
 
     with suppress(StoreError), reading_store(config) as store:
         return read_store_key(store), read_service(store, str(config.path and config.path.absolute()))

@@ -20,7 +20,7 @@ from aggregator.config import SCHEMA_NAME, config_of_text, default_config, init_
 from aggregator.errors import AggregatorError
 
 if TYPE_CHECKING:
-    from aggregator.moving.plan import Plan
+    from aggregator.moving_in.plan import Plan
 
 EPILOG = """\b
 Examples:
@@ -56,7 +56,7 @@ def init(folder: Path, config_path: Path | None, site: Path | None) -> None:
     known_id = read_site(default_config(path, env=os.environ)).facts.get("site_id")
     plan, text = None, init_text(known_id or str(uuid.uuid4()))
     if site is not None:
-        from aggregator.moving import plan_move  # imports the readers of records
+        from aggregator.moving_in import plan_move  # imports the readers of records
 
         plan, text = plan_move(site, path, known_id or str(uuid.uuid4()))
     try:
@@ -127,7 +127,7 @@ def _write_whole(path: Path, text: str, place: Callable[[Path, Path], None]) -> 
 
 def _shown_plan(plan: Plan) -> list[str]:
     """What was read from the site, and what the config cannot say."""
-    from aggregator.moving.config_text import files_text
+    from aggregator.moving_in.config_text import files_text
 
     old = sum(len(feed.moved_from) for feed in plan.feeds)
     lines = [

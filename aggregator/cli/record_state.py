@@ -18,8 +18,8 @@ from aggregator.settings import Source
 from aggregator.store.files import paths_of
 from aggregator.store.queries import StoredRecord, read_stored
 from aggregator.store.removals import is_mass_removal
-from aggregator.store.roots import is_folder_away
 from aggregator.store.schema import EntryState
+from aggregator.store.source_folder import is_folder_away
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

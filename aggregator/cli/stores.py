@@ -64,7 +64,7 @@ def lost_store(config: Config) -> str | None:
     """The message that there was a store, for a store that is missing; None if nothing was published from one."""
     if not has_manifest(config.output.path):
         return None
-    from aggregator.store.lost import lost_store_message
+    from aggregator.store.lost_store import lost_store_message
 
     manifest = f"{config.output.path}/{MANIFEST_PATH}"
     return lost_store_message(manifest, sqlite_file(config.store.url), is_replaced=False)

@@ -23,7 +23,7 @@ from aggregator.serve.bodies import Bodies, Headers
 from aggregator.serve.conditional import accepts_html, is_precondition_met, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.direct import is_direct
 from aggregator.serve.files import CORS, NOSNIFF, ServedFile, Snapshot, is_shared, make_file, read_body, read_other
-from aggregator.serve.source import Source
+from aggregator.serve.source import DocumentSource
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 from aggregator.threads import Threads
 
@@ -97,7 +97,7 @@ class ServedState:
 
     snapshot: Snapshot
     bodies: Bodies  # what is in memory of its files
-    source: Source  # where other files, and bodies that are not in memory, are read from
+    source: DocumentSource  # where other files, and bodies that are not in memory, are read from
     caching: Headers  # `Cache-Control` of responses that caches may keep
     redirects: Mapping[str, bytes]  # old URL paths -> values of `Location`
     moved_folders: Mapping[str, str]  # old folders -> new ones, with everything below them
@@ -111,7 +111,7 @@ class ServedState:
 def make_state(
     snapshot: Snapshot,
     *,
-    source: Source,
+    source: DocumentSource,
     bodies: Bodies,
     max_age_s: int,
     moved: Mapping[str, str],
@@ -325,7 +325,7 @@ class FeedsApp(Application):
             reading.add_done_callback(lambda _: self._readings.pop(key))
         return await asyncio.shield(reading)
 
-    async def _read(self, source: Source, read: Callable[[], ServedFile | None]) -> ServedFile | None:
+    async def _read(self, source: DocumentSource, read: Callable[[], ServedFile | None]) -> ServedFile | None:
         """What `read` returns. In threads of its own, so that no probe waits for a slow bucket or disk."""
         if self._reads >= source.max_waiting:
             raise ShortageError("too many requests wait for documents")

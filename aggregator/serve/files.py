@@ -17,7 +17,7 @@ from aggregator.documents import content_type, is_archive_page
 from aggregator.errors import BucketError, ShortageError
 from aggregator.output.manifest import MANIFEST_PATH, Manifest, ManifestEntry, digest_of, parse_manifest
 from aggregator.serve.bodies import OVERHEAD_BYTES, Bodies, Headers, Variant
-from aggregator.serve.source import Content, FileFacts, OpenSource, Source
+from aggregator.serve.source import Content, DocumentSource, FileFacts, OpenSource
 
 GZIP_MIN_BYTES = 512
 NOSNIFF = (b"x-content-type-options", b"nosniff")
@@ -157,7 +157,7 @@ class Snapshot:
 EMPTY_SNAPSHOT = Snapshot()
 
 
-def load_snapshot(source: Source, previous: Snapshot, bodies: Bodies, *, is_polled: bool = False) -> Snapshot:
+def load_snapshot(source: DocumentSource, previous: Snapshot, bodies: Bodies, *, is_polled: bool = False) -> Snapshot:
     """The files that the manifest names now. Returns `previous` itself while the manifest is unchanged.
 
     Looks only at files with a new digest, and skips missing files. Reads them as long as `bodies` has room. If the
@@ -193,7 +193,7 @@ def load_snapshot(source: Source, previous: Snapshot, bodies: Bodies, *, is_poll
         return replace(previous, stamp=stamp, problem=problem)
 
 
-def read_body(source: Source, file: ServedFile, bodies: Bodies, *, packed: bool) -> ServedFile | None:
+def read_body(source: DocumentSource, file: ServedFile, bodies: Bodies, *, packed: bool) -> ServedFile | None:
     """The file with the variants in memory that one response needs; None if it cannot be read. Blocks.
 
     `bodies` keeps the variant for more responses. If the source has other bytes by now, because a publish is about to
@@ -215,7 +215,7 @@ def read_body(source: Source, file: ServedFile, bodies: Bodies, *, packed: bool)
     return whole
 
 
-def read_other(source: Source, snapshot: Snapshot, path: str, *, packed: bool) -> ServedFile | None:
+def read_other(source: DocumentSource, snapshot: Snapshot, path: str, *, packed: bool) -> ServedFile | None:
     """An archive page or a foreign file, with its gzip variant if `packed` and if it has one; None if there is none or
     it must not be served. Blocks. Raises BucketError."""
     is_page = is_archive_page(path) and f"/{path.partition('/')[0]}" in snapshot.folders

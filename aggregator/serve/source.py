@@ -68,7 +68,7 @@ class OpenSource(ABC):
         """The paths, each with its content if it can be read."""
 
 
-class Source(ABC):
+class DocumentSource(ABC):
     """A folder or a bucket."""
 
     poll_s: float
@@ -101,7 +101,7 @@ class Source(ABC):
         missing or must not be served."""
 
 
-class FolderSource(Source):
+class FolderSource(DocumentSource):
     """An output folder. No hidden file in it is served, and no file outside."""
 
     poll_s = 1.0
@@ -181,7 +181,7 @@ class _OpenFolder(OpenSource):
             os.close(descriptor)
 
 
-class BucketSource(Source, OpenSource):
+class BucketSource(DocumentSource, OpenSource):
     """An output bucket. Only documents are served from it, because a request costs money and time also where there is
     nothing.
 
@@ -250,7 +250,7 @@ class BucketSource(Source, OpenSource):
         return self._bucket
 
 
-def make_source(place: Path | BucketUrl) -> Source:
+def make_source(place: Path | BucketUrl) -> DocumentSource:
     """The source for a folder or a bucket."""
     return FolderSource(place) if isinstance(place, Path) else BucketSource(place)
 

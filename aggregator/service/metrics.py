@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from aggregator import __version__
 from aggregator.errors import StoreError
 from aggregator.model import CycleResult
-from aggregator.stages import STAGES
+from aggregator.stage_clock import STAGES
 from aggregator.store.database import Store
 from aggregator.store.queries import count_records
 

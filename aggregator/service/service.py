@@ -13,12 +13,12 @@ from aggregator.config import Config
 from aggregator.errors import crash_report
 from aggregator.serve.server import FeedsServer
 from aggregator.service.config_reload import LiveConfig
+from aggregator.service.cycle_requests import CycleRequests
 from aggregator.service.deadline import Deadline
 from aggregator.service.health import Health
 from aggregator.service.metrics import CycleMetrics
 from aggregator.service.monitor import Monitor
 from aggregator.service.process import end_process, flush_log, start_thread, watch_threads
-from aggregator.service.requests import CycleRequests
 from aggregator.service.search import Search
 from aggregator.service.serving import load_state, make_app, reload_snapshot, run_servers
 from aggregator.service.status_page import StatusPage

@@ -14,8 +14,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 from cronsim import CronSim
 
 from aggregator.config import Config
+from aggregator.service.cycle_requests import CycleRequests
 from aggregator.service.health import WATCH, Health
-from aggregator.service.requests import CycleRequests
 from aggregator.service.watch import FolderWatch
 from aggregator.settings import Source
 

@@ -27,19 +27,19 @@ from aggregator.model import CycleResult
 from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.problems import place_problem
 from aggregator.processes import PROGRESS
+from aggregator.service.cycle_requests import CycleRequests
 from aggregator.service.follower import FOLLOW_S, Follower
 from aggregator.service.health import CYCLE, STORE, Health
 from aggregator.service.metrics import CycleMetrics
 from aggregator.service.problem_log import ProblemLog
-from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
 from aggregator.site import open_configured, open_for_service
 from aggregator.store.database import Store
-from aggregator.store.lost import read_lost_store
+from aggregator.store.lost_store import read_lost_store
 from aggregator.store.queries import file_problems, source_problems, unread_files
-from aggregator.store.requests import announce_service, read_store_key, take_accept_removals
 from aggregator.store.schema import REJECTED_STATES
+from aggregator.store.service_requests import announce_service, read_store_key, take_accept_removals
 from aggregator.store.session import to_us, write_meta
 
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 60.0

@@ -31,8 +31,8 @@ from aggregator.store.database import Store, migrate, open_store
 from aggregator.store.indexes import metadata
 from aggregator.store.lease import read_holder
 from aggregator.store.queries import source_problems
-from aggregator.store.roots import Root
 from aggregator.store.schema import entry, lease
+from aggregator.store.source_folder import SourceFolder
 from aggregator.store.views import drop_views
 
 pytestmark = pytest.mark.both_databases
@@ -594,15 +594,15 @@ def test_a_folder_that_is_replaced_during_a_scan_decides_nothing(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(site, 5)
-    real = Root.look_again
+    real = SourceFolder.look_again
 
-    def look_again(self: Root) -> None:
+    def look_again(self: SourceFolder) -> None:
         replace_folder(site)
         real(self)
 
     (site.incoming / "000.md").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(Root, "look_again", look_again)
+        patch.setattr(SourceFolder, "look_again", look_again)
         result = site.run(LATER)
     assert (result.problems, result.removed) == ((), 0)
     result = site.run("2024-05-01 13:02")

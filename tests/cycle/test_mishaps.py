@@ -25,7 +25,7 @@ from aggregator.files.folder import FolderFiles
 from aggregator.model import SourceFile
 from aggregator.status import UNREADABLE, read_status
 from aggregator.store.database import copy_store
-from aggregator.store.lost import read_lost_store
+from aggregator.store.lost_store import read_lost_store
 from aggregator.store.queries import unread_files
 from aggregator.store.removals import MASS_REMOVAL
 from aggregator.store.schema import cycle, entry, feed_entry

@@ -11,8 +11,8 @@ from sites import build_hugo, post, write_files
 from aggregator.config import config_of_text
 from aggregator.ingest import ingest_files
 from aggregator.model import Record, SourceFile
-from aggregator.moving import plan_move
-from aggregator.moving.plan import Plan
+from aggregator.moving_in import plan_move
+from aggregator.moving_in.plan import Plan
 from aggregator.scan import list_records
 from aggregator.settings import Source
 

@@ -27,9 +27,9 @@ from loopback import make_app, running
 
 from aggregator import __version__
 from aggregator.serve.direct import is_direct
+from aggregator.service.cycle_requests import CycleRequests
 from aggregator.service.notify import watchdog_s
-from aggregator.service.requests import CycleRequests
-from aggregator.stages import STAGES
+from aggregator.stage_clock import STAGES
 
 SERIES = {
     "aggregator_build_info": ["version"],
@@ -128,7 +128,7 @@ def test_a_failed_cycle_is_counted_and_its_changes_stay_unread(shop: Shop) -> No
 
 def test_what_was_taken_is_unread_until_it_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 200.0, 300.0, 400.0])
-    monkeypatch.setattr("aggregator.service.requests.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("aggregator.service.cycle_requests.time.monotonic", lambda: next(clock))
     requests = CycleRequests()
     requests.add({})  # scans nothing
     assert requests.oldest_s() == 0

@@ -23,12 +23,12 @@ from watchfiles._rust_notify import RustNotify
 from aggregator.paths import escape_name
 from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
+from aggregator.service import cycle_requests as requests_module
 from aggregator.service import debounce as debounce_module
-from aggregator.service import requests as requests_module
 from aggregator.service import watch
+from aggregator.service.cycle_requests import CycleRequests
 from aggregator.service.debounce import Debounce
 from aggregator.service.health import Health
-from aggregator.service.requests import CycleRequests
 from aggregator.service.triggers import RESCAN_JOB, SCAN_JOB, Triggers
 from aggregator.service.watch import FolderWatch
 from aggregator.store.queries import unread_files

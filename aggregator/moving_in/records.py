@@ -15,7 +15,7 @@ from aggregator.config.values import BadValueError, check_old_path
 from aggregator.files import FolderError
 from aggregator.ingest import ingest_files
 from aggregator.model import Record, SourceFile
-from aggregator.moving.plan import FeedPlan, Plan, SourcePlan, Stated, TermFeeds
+from aggregator.moving_in.plan import FeedPlan, Plan, SourcePlan, Stated, TermFeeds
 from aggregator.output.redirects import plain_path
 from aggregator.paths import unescape_path
 from aggregator.scan import list_records

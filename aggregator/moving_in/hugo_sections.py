@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from aggregator.moving.site_files import page_values, shown_file
+from aggregator.moving_in.site_files import page_values, shown_file
 from aggregator.parse.front_matter.values import AllowedKeys
 from aggregator.parse.hugo import content_path, read_hugo_path, read_index_name, slug_path, url_tokens
 

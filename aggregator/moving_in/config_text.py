@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.config import SCHEMA_NAME, toml_text
-from aggregator.moving.plan import FeedPlan, Plan, SourcePlan, Stated
-from aggregator.moving.site_files import shown_file
+from aggregator.moving_in.plan import FeedPlan, Plan, SourcePlan, Stated
+from aggregator.moving_in.site_files import shown_file
 
 _DEFAULT_INCLUDE = ("*.md", "*.markdown")
 _COMMENT_COLUMN = 48

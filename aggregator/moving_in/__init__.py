@@ -14,11 +14,11 @@ from pathlib import Path
 
 from aggregator.config import config_of_text
 from aggregator.errors import AggregatorError
-from aggregator.moving import hugo, jekyll, zola
-from aggregator.moving.config_text import config_text
-from aggregator.moving.plan import Plan
-from aggregator.moving.records import add_from_records
-from aggregator.moving.site_files import shown_file
+from aggregator.moving_in import hugo, jekyll, zola
+from aggregator.moving_in.config_text import config_text
+from aggregator.moving_in.plan import Plan
+from aggregator.moving_in.records import add_from_records
+from aggregator.moving_in.site_files import shown_file
 
 
 def plan_move(site: Path, config_path: Path, site_id: str) -> tuple[Plan, str]:

@@ -8,7 +8,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aggregator.moving.site_files import Place, shown_file
+from aggregator.moving_in.site_files import Place, shown_file
 from aggregator.problems import Problem
 from aggregator.settings import Layout
 from aggregator.slugs import RESERVED_SLUGS, topic_key, topic_slug

@@ -12,7 +12,7 @@ from aggregator.store.files import has_files
 from aggregator.store.session import Writer, read_meta, write_meta
 
 
-class Root:
+class SourceFolder:
     """The folder of a source during a scan, beside the one of the last scan, which `meta` has. A store that does not
     know the last one takes it for the same."""
 
@@ -21,14 +21,14 @@ class Root:
         self._key = _key(source)
         with writer.read() as connection:
             self._stored = read_meta(connection, self._key)
-        self._last, self._were_missing = _last_root(self._stored)
-        self._found = _read_root(self._source)
+        self._last, self._were_missing = _last_folder(self._stored)
+        self._found = _read_identity(self._source)
         self.is_other = self._last is not None and self._found != self._last
         self.was_replaced = False
 
     def look_again(self) -> None:
         """To be called after the scan: one of a folder that was replaced meanwhile decides nothing."""
-        self.was_replaced = _read_root(self._source) != self._found
+        self.was_replaced = _read_identity(self._source) != self._found
         self.is_other = self.is_other or self.was_replaced
 
     def is_away(self, missing: int, known: int, seen: int) -> bool:
@@ -52,23 +52,23 @@ class Root:
 
 
 def is_folder_away(connection: Connection, source: Source, missing: int, known: int) -> bool:
-    """Whether the next full scan will find another folder with none of the files of the last one, see `Root.is_away`;
+    """Whether the next full scan will find another folder with none of the files of the last one, see `SourceFolder.is_away`;
     `missing` of the `known` files are."""
-    last, were_missing = _last_root(read_meta(connection, _key(source)))
-    return last is not None and 0 < missing >= (were_missing or known) and _read_root(source) != last
+    last, were_missing = _last_folder(read_meta(connection, _key(source)))
+    return last is not None and 0 < missing >= (were_missing or known) and _read_identity(source) != last
 
 
 def _key(source: Source) -> str:
     return f"root:{source.name}"
 
 
-def _last_root(stored: str | None) -> tuple[list[int] | None, int]:
+def _last_folder(stored: str | None) -> tuple[list[int] | None, int]:
     """Device and inode of the last folder with files, and how many of these were missing when another one was found."""
     last, were_missing = json.loads(stored or "[null, 0]")
     return last, were_missing
 
 
-def _read_root(source: Source) -> list[int] | None:
+def _read_identity(source: Source) -> list[int] | None:
     try:
         found = file_identity(source.root)
     except OSError:

@@ -13,16 +13,16 @@ from typing import Any
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
-from aggregator.moving.hugo_sections import (
+from aggregator.moving_in.hugo_sections import (
     SectionPage,
     find_pattern,
     is_expression,
     read_section_page,
     section_url,
 )
-from aggregator.moving.pages import OWN_TEMPLATE, Site, is_language, title_text
-from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
-from aggregator.moving.site_files import (
+from aggregator.moving_in.pages import OWN_TEMPLATE, Site, is_language, title_text
+from aggregator.moving_in.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
+from aggregator.moving_in.site_files import (
     ENDINGS,
     Place,
     SiteConfig,

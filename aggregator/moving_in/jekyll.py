@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from aggregator.moving.pages import Site, is_language, title_text
-from aggregator.moving.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds
-from aggregator.moving.site_files import (
+from aggregator.moving_in.pages import Site, is_language, title_text
+from aggregator.moving_in.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds
+from aggregator.moving_in.site_files import (
     Place,
     SiteConfig,
     as_texts,

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from aggregator.config.values import UNSHOWABLE, BadValueError, read_timezone
 from aggregator.errors import ConfigError
-from aggregator.moving.plan import MAX_LIMIT, Plan, Stated
-from aggregator.moving.site_files import Place, SiteConfig, read_text, shown_file
+from aggregator.moving_in.plan import MAX_LIMIT, Plan, Stated
+from aggregator.moving_in.site_files import Place, SiteConfig, read_text, shown_file
 from aggregator.parse.texts import plain_text
 from aggregator.problems import Problem
 
