@@ -77,7 +77,7 @@ class SourceScan:
     folder_problem: str | None  # why the folder as a whole could not be read
     is_missing: bool  # the folder was not there, so neither were its files; else its problem says nothing of them
     is_cut: bool  # files are left to the next cycle
-    folder: SourceFolder | None  # None; None for a bucket, and if it could not be read
+    folder: SourceFolder | None  # None for a bucket, and if it could not be read
 
 
 @dataclass(frozen=True, slots=True)

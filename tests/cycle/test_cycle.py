@@ -531,7 +531,7 @@ def test_nothing_of_a_folder_that_cannot_be_read_is_withdrawn(
 ) -> None:
     publish(site, 4)
     with site.untouched(), monkeypatch.context() as patch:
-        patch.setattr(folder, "Folder", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+        patch.setattr(folder, "ListedFolder", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
         for moment in (LATER, "2024-05-09 12:00"):
             result = site.run(moment, accept_removals=accept)
             assert (result.removed, result.complete) == (0, False)

@@ -254,7 +254,7 @@ def test_after_an_upgrade_a_feed_sees_that_its_archive_continues_elsewhere(make_
     version, older, path = all_feed()
     with site.store.write() as connection:
         connection.execute(text("ALTER TABLE feed DROP COLUMN older"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0016'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0017'"))
     site.close()
 
     assert site.run(NOON + 6 * HOUR).files_written == 0

@@ -583,7 +583,7 @@ def test_a_file_that_is_copied_to_another_file_system_has_its_time_too(
 
     (tmp_path / "staging").mkdir()
     monkeypatch.setattr(os, "replace", fail_once)
-    with Tree.open(tmp_path) as tree, tree.subtree("staging") as staging:
+    with Tree(str(tmp_path)) as tree, tree.subtree("staging") as staging:
         staging.write("0", b"new")
         tree.take(staging, "0", "rss.xml", 1_700_000_000)
     assert (tmp_path / "rss.xml").read_bytes() == b"new"
