@@ -52,8 +52,8 @@ class SourceFolder:
 
 
 def is_folder_away(connection: Connection, source: Source, missing: int, known: int) -> bool:
-    """Whether the next full scan will find another folder with none of the files of the last one, see `SourceFolder.is_away`;
-    `missing` of the `known` files are."""
+    """Whether the next full scan will find another folder with none of the files of the last one, as
+    `SourceFolder.is_away` says; `missing` of the `known` files are."""
     last, were_missing = _last_folder(read_meta(connection, _key(source)))
     return last is not None and 0 < missing >= (were_missing or known) and _read_identity(source) != last
 
