@@ -18,10 +18,11 @@ from aggregator.settings import Source
 from aggregator.store.changes import Step
 from aggregator.store.events import DROPPED, EXCLUDED, MISSING
 from aggregator.store.files import recheck_files
-from aggregator.store.queries import set_source_problem
+from aggregator.store.queries import last_finished_at, set_source_problem
 from aggregator.store.removals import (
     count_known,
     count_missing,
+    held_since,
     hold_removals,
     is_mass_removal,
     missing_paths,
@@ -180,8 +181,10 @@ class MissingFiles:
 
 def unread_place(connection: Connection, source: Source, folders: Iterable[str]) -> str | None:
     """Where missing files may be now: one of the `folders`, which cannot be read, or a new file that cannot. None if
-    none of these changed within `removal_grace`: then nothing was moved there."""
-    since_ns = time.time_ns() - 1000 * span_us(source.removal_grace)
+    none of these changed since the last cycle, and within `removal_grace`: then nothing was moved there. While removals
+    are held, it does not matter when the place changed."""
+    recent = min(time.time_ns() // 1000 - span_us(source.removal_grace), last_finished_at(connection))
+    since_ns = 0 if held_since(connection, source.name) is not None else 1000 * recent
     for path in sorted(folders):
         if not source.is_bucket and _changed_since(os.path.join(source.root, unescape_path(path)), since_ns):
             return path

@@ -77,6 +77,12 @@ def is_mass_removal(missing: int, known: int) -> bool:
     return missing >= MASS_REMOVAL and 2 * missing > known
 
 
+def held_since(connection: Connection, source: str) -> int | None:
+    """Since when (µs) removals of a source are held; None if they are not."""
+    since: int | None = connection.scalar(_HELD_SINCE, {"of_source": source})
+    return since
+
+
 def hold_removals(
     writer: Writer, source: str, grace: timedelta, *, is_doubtful: bool, is_accepted: bool
 ) -> tuple[int | None, bool]:
@@ -87,14 +93,14 @@ def hold_removals(
     first scan that finds it, which the row of the source remembers.
     """
     with writer.read() as connection:
-        held_since = connection.scalar(_HELD_SINCE, {"of_source": source})
-    since = writer.now if held_since is None else held_since
+        held = held_since(connection, source)
+    since = writer.now if held is None else held
     is_held = is_doubtful and not is_accepted and writer.now - since < span_us(grace)
-    if is_held != (held_since is not None):
+    if is_held != (held is not None):
         with writer.write() as connection:
             mine = update(source_table).where(source_table.c.name == source)
             connection.execute(mine.values(removals_held_since=since if is_held else None))
-    return since + span_us(grace) if is_held else None, is_doubtful and held_since is not None
+    return since + span_us(grace) if is_held else None, is_doubtful and held is not None
 
 
 def withdraw_missing(

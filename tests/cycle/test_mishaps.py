@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -349,19 +350,40 @@ def test_a_missing_file_that_may_be_where_nothing_can_be_read_keeps_its_entry_fo
     result = small.run("2024-05-01 12:05")
     assert (result.removed, small.ids()) == (0, published)
     shutil.move(small.incoming / "c.md", place)
-    assert [small.run(f"2024-05-01 12:{minute}").removed for minute in (10, 19, 20)] == [0, 0, 1]
+    assert [small.run(f"2024-05-01 12:{minute}").removed for minute in (10, 19)] == [0, 0]
+    assert small.run("2024-05-01 12:20").removed == 1
+    [why] = small.pipeline.withdrawn
+    assert why.endswith(
+        "1 missing file are withdrawn, because removal_grace (10 min) is over (they return with their files)"
+    )
 
 
-def test_a_missing_file_cannot_be_where_nothing_changed_for_longer(
+def test_the_wait_for_a_place_that_cannot_be_read_lasts_as_long_as_was_said(
     small: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    too_deep(small.incoming)
-    small.run("2024-05-01 12:01")
-    small.remove("a.md")
-    later_ns = time.time_ns() + 3600 * 10**9
+    """Whenever the place itself changed, if the last cycle was before that."""
+    real_ns = time.time_ns()
+    place = too_deep(small.incoming) / "a.md"
+    shutil.move(small.incoming / "a.md", place)
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.missing_files.time.time_ns", lambda: later_ns)
-        assert small.run("2024-05-01 12:02").removed == 1
+        for hours, minute in ((1, 1), (2, 5), (3, 10)):
+            later_ns = real_ns + hours * 3600 * 10**9
+            patch.setattr("aggregator.missing_files.time.time_ns", lambda later_ns=later_ns: later_ns)
+            assert small.run(f"2024-05-01 12:{minute:02}").removed == 0
+        assert small.run("2024-05-01 12:11").removed == 1
+
+
+def test_a_missing_file_cannot_be_where_nothing_changed_since_the_last_cycle(
+    small: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (too_deep(small.incoming) / "x.md").touch()
+    later = datetime.now(UTC) + timedelta(hours=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("aggregator.missing_files.time.time_ns", lambda: int(later.timestamp()) * 10**9)
+        small.run(later)
+        small.remove("a.md")
+        result = small.run(later + timedelta(minutes=1))
+    assert (result.removed, result.unreadable) == (1, 1)
 
 
 def test_a_missing_file_may_be_a_new_one_that_cannot_be_read(
