@@ -200,8 +200,6 @@ class Update:
         pipeline, writer = self._pipeline, self._writer
         retired = self._is_whole and retire_empty(writer, self._policy)
         refreshed = refresh_feeds(writer, self._feeds, pipeline.loader, pipeline.check_stop, self._keep)
-        if self._is_whole and not self._policy.keep_empty:  # the refresh finds which feeds are empty
-            retired = retire_empty(writer, self._policy) or retired
         if refreshed.any_dirty or retired or not self._was_current:
             pages = pipeline.options.pages
             refreshed.summaries = refresh_index(writer, self._policy, pipeline.site, pages=pages)

@@ -12,7 +12,6 @@ from loopback import fine, redirects, running
 from lxml import etree
 
 from aggregator.ids import IdMint
-from aggregator.rehearsal import rehearse
 from aggregator.service.serving import make_app
 
 NOON, LATER, LATER_STILL, LAST = "2026-03-01 12:00", "2026-03-01 13:00", "2026-03-01 14:00", "2026-03-01 15:00"
@@ -211,20 +210,6 @@ def test_the_feed_of_a_topic_that_is_empty_for_long_is_removed_and_returns_with_
     site.record("z.md", topics=["C#"], publishedDateTime="2026-03-10T09:00:00Z")
     site.run("2026-03-10 14:00")
     assert (site.titles(slug), atom_id(site, slug)) == (["z.md"], known)
-
-
-def test_without_keep_empty_a_feed_ends_in_the_cycle_that_empties_it(site: SiteFolder) -> None:
-    site.configure('[topics]\nkeep_empty = "0s"\n')
-    site.record("x.md", topics=["C"], publishedDateTime="2026-02-01T09:00:00Z")
-    site.run("2026-03-01 12:00")
-    site.record("x.md", topics=["D"], publishedDateTime="2026-02-01T09:00:00Z")
-    with rehearse(site.load_config(), at("2026-03-01 13:00"), scan=True) as rehearsal:
-        assert [(change.url, change.status) for change in rehearsal.urls()] == [("c/", 410)]
-    site.run("2026-03-01 13:00")
-    assert listed(site) == {"d"}
-    assert not (site.output / "c").exists()
-    with site.untouched():
-        site.run("2026-03-01 13:00")
 
 
 def test_no_other_topic_gets_the_slug_of_a_removed_feed(site: SiteFolder) -> None:
