@@ -10,8 +10,10 @@ import os
 import shlex
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,8 @@ _OUR_TABLES = frozenset(("alembic_version", "meta", "lease"))
 """What every store has, of any schema."""
 _DAMAGE = ("malformed", "file is not a database")
 """What SQLite says of a damaged file (SQLITE_CORRUPT, SQLITE_NOTADB)."""
+CHECK_S = 60
+"""How often a file that SQLite calls damaged is checked as a whole."""
 _MIGRATION_LOCK = 0x61676772  # any number that every version of this program agrees on
 _LIMITS = {
     "connect_timeout": 10,
@@ -520,7 +524,7 @@ def _obstacle(path: Path, message: str) -> str:
 def _damaged_or_unread(path: str | None, reason: str) -> StoreError:
     """The error for what SQLite calls damaged. It says the same of a page that the disk did not give once."""
     try:
-        if path is None or not _is_whole(path):
+        if path is None or not _is_whole(path, int(time.monotonic() // CHECK_S)):
             return _damaged(reason)
         what = "now the store is whole"
     except OSError as error:
@@ -531,13 +535,15 @@ def _damaged_or_unread(path: str | None, reason: str) -> StoreError:
     )
 
 
-def _is_whole(path: str) -> bool:
-    """Whether all pages can be read and are undamaged. Raises OSError if the disk does not give them."""
+@lru_cache(maxsize=1)
+def _is_whole(path: str, _span: int) -> bool:
+    """Whether all pages and indexes can be read and are undamaged; checked once in each span of CHECK_S. Raises OSError
+    if the disk does not give them."""
     with open(path, "rb", buffering=0) as file:
         while file.read(2**20):
             pass
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as it:
-        return bool(it.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+        return bool(it.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
     return False
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DatabaseError
 
 from aggregator.errors import StoreDamagedError, StoreError
 from aggregator.store.backup import back_up, restore
-from aggregator.store.database import name_store, open_store
+from aggregator.store.database import _is_whole, name_store, open_store
 
 LATER = "SELECT count(*) FROM entry WHERE content LIKE '%Later%'"
 
@@ -325,6 +325,7 @@ def test_a_page_that_the_disk_did_not_give_once_is_no_damage(newsroom: Shop) -> 
         with pytest.raises(StoreError) as unread, store.read():
             raise malformed
         flip(store_of(newsroom), *range(4096, 4096 * 3))
+        _is_whole.cache_clear()
         with pytest.raises(StoreDamagedError) as damaged, store.read():
             raise malformed
 
@@ -334,6 +335,25 @@ def test_a_page_that_the_disk_did_not_give_once_is_no_damage(newsroom: Shop) -> 
         " the log of the system, as by dmesg; if aggregator backup FILE fails too, put back a backup)"
     )
     assert "without one, move the store away, and keep it" in str(damaged.value)
+
+
+def test_an_index_without_its_row_is_damage(newsroom: Shop) -> None:
+    place = store_of(newsroom)
+    index = "SELECT * FROM sqlite_schema WHERE name = 'file_entry'"
+    with closing(sqlite3.connect(place)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        row = connection.execute(index).fetchone()
+        connection.execute(index.replace("SELECT *", "DELETE"))
+    with closing(sqlite3.connect(place)) as connection, connection:
+        connection.execute("DELETE FROM file WHERE path = (SELECT min(path) FROM file)")
+    with closing(sqlite3.connect(place)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
+    assert query(place, "PRAGMA quick_check(1)") == ("ok",)
+    _is_whole.cache_clear()
+    malformed = DatabaseError("DELETE", {}, sqlite3.DatabaseError("database disk image is malformed"))
+    with closing(open_store(newsroom.store_url, create=False)) as store, pytest.raises(StoreDamagedError), store.read():
+        raise malformed
 
 
 @pytest.fixture
