@@ -354,7 +354,7 @@ def _source(table: RecordsTable, site: SiteTable, body_base: str | None) -> Sour
         exclude=table.exclude,
         languages=table.languages,
         site_url=table.site_url,
-        other_keys=other_keys(fields),
+        other_keys=other_keys(fields, table.fields),
     )
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from aggregator.model import Unread
@@ -123,14 +123,16 @@ TAKE_BACK = "as long as nobody has subscribed, delete the store and the output f
 """What to do about entries that were released without their dates."""
 
 
-def other_keys(fields: Mapping[str, Sequence[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The keys from which presets read the published date and the topics and these `fields` read nothing; of neither if
-    they read it from no key. Keys inside of maps are left out."""
+def other_keys(
+    fields: Mapping[str, Sequence[str]], stated: Collection[str] = ()
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The keys from which presets read the published date and the topics and these `fields` read nothing. Not of fields
+    that they read from no key, nor of those that `[records.fields]` states. Keys inside of maps are left out."""
     read = {part.partition(".")[0].lower() for keys in fields.values() for key in keys for part in key.split(PLUS)}
     return tuple(
         (field, tuple(key for key in _all_keys(field) if key.lower() not in read))
         for field in ("published_at", "topics")
-        if fields[field]
+        if fields[field] and field not in stated
     )
 
 
@@ -140,9 +142,11 @@ def unread_problem(
     """The warning that keys of records are not read, because another preset reads them. `file` and `line`: where the
     config says the preset, as far as it does. `found` are the records of the source with such keys, at least one.
     `is_new`: there is no store yet."""
+    dates = frozenset(_all_keys("published_at"))
+    without_date = [unread for unread in found if not dates.isdisjoint(unread.keys)]
+    found, is_date = without_date or found, bool(without_date)
     keys = sorted({key for unread in found for key in unread.keys})
     named = " and ".join(filter(None, (", ".join(map(repr, keys[:-1])), repr(keys[-1]))))
-    is_date = any(key in _all_keys("published_at") for key in keys)
     count = sum(unread.number for unread in found)
     have = f"{count} records have" if count > 1 else "1 record has"
     what = (
@@ -151,7 +155,8 @@ def unread_problem(
     )
     path = min(unread.path for unread in found)
     own, fitting = "smartable" if source.layout == "plain" else source.layout, _fitting_preset(source, keys, path)
-    hint = f'such as {shown_path(source.root, path)}; preset = "{fitting}" reads them, or name them in [records.fields]'
+    hint = f'such as {shown_path(source.root, path)}; preset = "{fitting}" reads them'
+    hint += "; or name the keys that are meant in [records.fields]"
     if is_date:
         choice = "choose before the first run" if is_new else TAKE_BACK
         hint += f"; entries keep the date of their release: {choice}"

@@ -1534,15 +1534,15 @@ def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Sho
 
 UNREAD = (
     "config/aggregator.toml: {}2 records have no date, because 'date' and 'tags' are no keys of the preset: 'smartable'"
-    ' (such as incoming/a.md; preset = "hugo" reads them, or name them in [records.fields]; entries keep the date of'
-    " their release: {})"
+    ' (such as incoming/a.md; preset = "hugo" reads them; or name the keys that are meant in [records.fields]; entries'
+    " keep the date of their release: {})"
 )
 TAKE_BACK = "as long as nobody has subscribed, delete the store and the output folder, and run again"
 
 
 def test_check_says_which_preset_records_need_whatever_the_others_are(shop: Shop, call: Call) -> None:
     shop.record("a.md", date="2026-05-20T00:00:00Z")
-    shop.record("b.md", tags=["Bread"])
+    shop.record("b.md", date="2026-05-20T00:00:00Z", tags=["Bread"])
     shop.record("c.md", topics=["Bread"], publishedDateTime="2026-05-20T00:00:00Z")
     line = UNREAD.format("warning: ", "choose before the first run")
     assert call("check")[:2] == (0, f"{line}\n")
@@ -1552,18 +1552,23 @@ def test_check_says_which_preset_records_need_whatever_the_others_are(shop: Shop
     shop.configure(records='preset = "hugo"')
     assert call("check")[1] == (
         "config/aggregator.toml:8:1: warning: 1 record has no date, because 'publishedDateTime' and 'topics' are no"
-        " keys of the preset: 'hugo' (such as incoming/c.md; preset = \"smartable\" reads them, or name them in"
-        " [records.fields]; entries keep the date of their release: choose before the first run)\n"
+        " keys of the preset: 'hugo' (such as incoming/c.md; preset = \"smartable\" reads them; or name the"
+        " keys that are meant in [records.fields]; entries keep the date of their release: choose before the first run)\n"
     )
     shop.configure(
         records='[records.fields]\npublished_at = ["publishedDateTime", "date"]\ntopics = ["topics", "tags"]'
     )
     assert call("check")[:2] == (0, "")
+    shop.record("d.md", tags=["Bread"])
+    shop.configure(records='[records.fields]\npublished_at = "publishedDateTime"')
+    assert "2 records have no topics, because 'tags' is no key of the preset" in call("check")[1]
+    shop.configure(records='[records.fields]\npublished_at = "publishedDateTime"\ntopics = "topics"')
+    assert call("check")[:2] == (0, "")
 
 
 def test_a_preset_that_does_not_fit_is_said_when_records_are_stored_and_until_it_fits(shop: Shop, call: Call) -> None:
     shop.record("a.md", date="2026-05-20T00:00:00Z")
-    shop.record("b.md", tags=["Bread"])
+    shop.record("b.md", date="2026-05-20T00:00:00Z", tags=["Bread"])
     shop.record("c.md", topics=["Bread"], publishedDateTime="2026-05-20T00:00:00Z")
     line = UNREAD.format("", TAKE_BACK)
     for _ in range(2):
