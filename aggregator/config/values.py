@@ -246,7 +246,7 @@ def check_base_url(value: str) -> str:
     _check_http_url(value)
     if "?" in value or "#" in value or "@" in urlsplit(value).netloc:
         raise BadValueError("has a user, a query or a fragment", "write scheme, host and path alone")
-    if any(part in (".", "..") for part in urlsplit(value).path.split("/")):
+    if any(part in (".", "..") for part in unquote(urlsplit(value).path).split("/")):
         raise BadValueError("has a part '.' or '..'", "write the URL that readers end up at")
     url = _published_url(value)
     return url if url.endswith("/") else url + "/"

@@ -87,7 +87,7 @@ def render_feed_page(
         parents=parents,
         children=children,
         count=len(entries),
-        newest=entries[0].published if entries else None,
+        newest=max((entry.published for entry in entries if entry.published), default=None),
         stories=render_stories(entries, scope, options, linked, own=feed.slug, taken=sum(map(_chip_bytes, children))),
         older=_older_url(feed),
     )

@@ -610,6 +610,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[[feed]]\nslug = "a"\nmoved_from = ["x/' + "ü" * 126 + '/"]', f"3:15: 'moved_from' has a part of over 250 bytes: 'x/{'ü' * 77}…' (remove it, because no folder can have it)"),
         ('[[feed]]\nslug = "' + "a" * 101 + '"', f"2:8: 'slug' is over 100 characters: '{'a' * 79}…' (write a shorter one)"),
         ('[site]\nbase_url = "https://x.example/../b/"', "2:12: 'base_url' has a part '.' or '..': 'https://x.example/../b/' (write the URL that readers end up at)"),
+        ('[site]\nbase_url = "https://x.example/a/%2e%2E/b/"', "2:12: 'base_url' has a part '.' or '..': 'https://x.example/a/%2e%2E/b/' (write the URL that readers end up at)"),
         ('[[feed]]\nslug = "a"\nmoved_from = ["/x"]', "3:15: 'moved_from' is not an old URL path: '/x' (write what follows base_url, such as old-slug or tags/ai/index.xml)"),
         ('[[feed]]\nslug = "a"\n[[feed]]\nslug = "a"', "4:8: the slug of a feed is given twice: 'a' (choose another)"),
         # old URLs
