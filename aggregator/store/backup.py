@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sqlite3
 import stat
@@ -294,10 +293,11 @@ def _complete_file(target: Path) -> Iterator[Path]:
 def _remove_left(target: Path) -> None:
     """Deletes what `_complete_file` left beside `target` in a process that was killed. A file stays while there is a
     process of its number, or while it changes: that may be in another container or machine."""
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.new-([0-9]+)(?:{'|'.join(_BESIDE)})?")
+    start = f".{target.name}.new-"
     for path in target.parent.iterdir():
-        match = pattern.fullmatch(path.name)
-        if match is None or _is_running(int(match[1])):
+        number, hyphen, more = path.name.removeprefix(start).partition("-")
+        is_ours = path.name.startswith(start) and number.isdecimal() and hyphen + more in ("", *_BESIDE)
+        if not is_ours or _is_running(int(number)):
             continue
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > LEFT_S:

@@ -98,7 +98,7 @@ def test_a_store_that_cannot_be_written_is_named_with_its_cause_and_what_to_do(
         data.chmod(0o555)
     if state == "read-only disk":
         path.chmod(0o400)
-        status = SimpleNamespace(f_flag=os.statvfs(data).f_flag | os.ST_RDONLY)
+        status = SimpleNamespace(f_flag=os.statvfs(data).f_flag | os.ST_RDONLY, f_bavail=1)
         monkeypatch.setattr(os, "statvfs", lambda _: status)
     with other_user() as user:
         text = refusal(url)
