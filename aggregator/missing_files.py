@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aggregator.files import FolderError
 from aggregator.index_files import listed_filter
@@ -22,7 +22,7 @@ from aggregator.store.queries import last_finished_at, set_source_problem
 from aggregator.store.removals import (
     count_known,
     count_missing,
-    held_since,
+    first_missing,
     hold_removals,
     is_mass_removal,
     missing_paths,
@@ -96,10 +96,10 @@ class MissingFiles:
         if missing and not is_massive:
             folders = [path for path in self._pipeline.unreadable.get(source.name, {}) if path]
             with writer.read() as connection:
-                unread = unread_place(connection, source, folders)
+                unread = unread_place(connection, source, folders, writer.now)
         held_until = self._withdraw_missing(
             source.root, source.name, missing, source.removal_grace, _removal_reason(source),
-            is_folder_missing=scan.is_missing, is_doubtful=is_massive or unread is not None,
+            is_folder_missing=scan.is_missing, is_massive=is_massive, waits_until=unread and unread.until,
         )  # fmt: skip
         is_away = is_away and (held_until is not None or not scan.files)
         if folder is not None:
@@ -111,7 +111,7 @@ class MissingFiles:
         if held_until is not None and not scan.is_missing:
             what = self._what_is_missing(source, missing, scan.known)
             if unread is not None:
-                what = f"{_counted(missing)} may be in {unread} now, which cannot be read"
+                what = f"{_counted(missing)} may be in {unread.path} now, which cannot be read"
             self._hold(source.name, f"{source.root}: {what}; their entries stay", held_until)
         return scan
 
@@ -144,7 +144,7 @@ class MissingFiles:
         where = f"the config has no [[records]] named {name!r} any more"
         self._pipeline.held[name] = ""
         held_until = self._withdraw_missing(
-            where, name, known, grace, _drop_reason, is_folder_missing=True, is_doubtful=True
+            where, name, known, grace, _drop_reason, is_folder_missing=True, is_massive=True
         )
         if held_until is not None:
             entries = "the entry of its 1 file stays" if known == 1 else f"the entries of its {known} files stay"
@@ -159,16 +159,22 @@ class MissingFiles:
         reason: Callable[[str], str],
         *,
         is_folder_missing: bool,
-        is_doubtful: bool,
+        is_massive: bool,
+        waits_until: int | None = None,
     ) -> int | None:
-        """Withdraws the entries of missing files, or returns until when (µs) this is held."""
+        """Withdraws the entries of missing files, or returns until when (µs) this is held: for a mass removal, or
+        because it `waits_until` a place can be read."""
         held_until, was_held = hold_removals(
             self._writer,
             source,
             grace,
-            is_doubtful=missing > 0 and is_doubtful,
+            is_massive=missing > 0 and is_massive,
             is_accepted=self._is_accepted,
         )
+        if waits_until is not None and not self._is_accepted:
+            if waits_until > self._writer.now:
+                return waits_until
+            was_held = True
         if missing and held_until is None:
             if was_held and not self._is_accepted:
                 self._pipeline.withdrawn.append(
@@ -179,16 +185,30 @@ class MissingFiles:
         return held_until
 
 
-def unread_place(connection: Connection, source: Source, folders: Iterable[str]) -> str | None:
-    """Where missing files may be now: one of the `folders`, which cannot be read, or a new file that cannot. None if
-    none of these changed since the last cycle, and within `removal_grace`: then nothing was moved there. While removals
-    are held, it does not matter when the place changed."""
-    recent = min(time.time_ns() // 1000 - span_us(source.removal_grace), last_finished_at(connection))
-    since_ns = 0 if held_since(connection, source.name) is not None else 1000 * recent
-    for path in sorted(folders):
-        if not source.is_bucket and _changed_since(os.path.join(source.root, unescape_path(path)), since_ns):
-            return path
-    return unread_new_file(connection, source.name, since_ns)
+class UnreadPlace(NamedTuple):
+    """Where missing files of a source may be now, and until when (µs) their entries wait for that."""
+
+    path: str
+    until: int
+
+
+def unread_place(connection: Connection, source: Source, folders: Iterable[str], now: int) -> UnreadPlace | None:
+    """One of the `folders`, which cannot be read, or a new file that cannot. None if none of these changed since the
+    last cycle, or within `removal_grace`: then nothing was moved there. `now` is in µs.
+
+    Entries wait for `removal_grace` from the cycle that first misses a file. That one decides whether they wait; the
+    later ones do not ask when the place changed.
+    """
+    grace, missing_since = span_us(source.removal_grace), first_missing(connection, source.name)
+    recent = min(time.time_ns() // 1000 - grace, last_finished_at(connection))
+    since_ns = 1000 * recent if missing_since is None or missing_since >= now else 0
+    places = (
+        path
+        for path in sorted(folders)
+        if not source.is_bucket and _changed_since(os.path.join(source.root, unescape_path(path)), since_ns)
+    )
+    path = next(places, None) or unread_new_file(connection, source.name, since_ns)
+    return UnreadPlace(path, (missing_since or now) + grace) if path else None
 
 
 def _changed_since(place: str, since_ns: int) -> bool:

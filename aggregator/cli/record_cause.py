@@ -84,6 +84,8 @@ def _stay(config: Config, state: RecordState, files: MissingFiles) -> str:
     """How long the entry stays; empty if the next cycle withdraws it."""
     grace, since = (state.source or config.sources[0]).removal_grace, state.stored.held_since
     until = None if since is None else since + span_us(grace)
+    if files.unread:
+        until = files.unread.until if state.stored.missing_since is not None else None
     if not (files.is_held or files.unread) or (until is not None and until <= state.now):
         return ""
     if until is None:
@@ -93,7 +95,7 @@ def _stay(config: Config, state: RecordState, files: MissingFiles) -> str:
     if state.source is None:
         others = ""
     elif files.unread:
-        others = f", and may be in {files.unread}, which cannot be read"
+        others = f", and may be in {files.unread.path}, which cannot be read"
     else:
         others = f", with {files.count} of {files.known} files" if until is None else ", with many others"
     return f"{others}, so {stay} (if it is meant, run: aggregator build --accept-removals)"

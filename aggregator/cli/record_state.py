@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aggregator.config import Config
 from aggregator.files import FolderError, Kind, Unreadable, open_files
 from aggregator.ingest import page_context, trace_file
-from aggregator.missing_files import unread_place
+from aggregator.missing_files import UnreadPlace, unread_place
 from aggregator.model import NoRecord, Record, Rejection
 from aggregator.parse.keys import FLAGS
 from aggregator.parse.trace import FieldTrace
@@ -67,7 +67,7 @@ class MissingFiles:
     count: int
     known: int
     is_held: bool  # they are so many, or the folder as a whole is missing, that the cycle waits with their removal
-    unread: str | None = None  # a place that cannot be read, where they may be, so that the cycle waits too
+    unread: UnreadPlace | None = None  # where they may be, so that the cycle waits too
 
 
 def read_state(config: Config, connection: Connection, place: tuple[str, str], now: int) -> RecordState:
@@ -108,7 +108,8 @@ def read_missing(connection: Connection, state: RecordState) -> MissingFiles:
     count = sum(path not in found and not f"{path}/".startswith(unread) for path in known)
     is_away = not source.is_bucket and is_folder_away(connection, source, count, len(known))
     is_held = is_away or is_mass_removal(count, len(known))
-    return MissingFiles(count, len(known), is_held, None if is_held else unread_place(connection, source, unread))
+    place = None if is_held else unread_place(connection, source, unread, state.now)
+    return MissingFiles(count, len(known), is_held, place)
 
 
 def _find_source(config: Config, name: str) -> Source | None:

@@ -28,6 +28,7 @@ IS_KNOWN = (file.c.source == bindparam("of_source"), file.c.state != FileState.R
 """Conditions: files `of_source` that are not withdrawn."""
 _COUNT_MISSING = select(func.count()).select_from(file).where(*IS_MISSING)
 _COUNT_KNOWN = select(func.count()).select_from(file).where(*IS_KNOWN)
+_FIRST_MISSING = select(func.min(file.c.missing_since)).where(*IS_MISSING)
 _MISSING_PATHS = select(file.c.path).where(*IS_MISSING)
 _ANY_MISSING = _MISSING_PATHS.limit(1)
 _HELD_SINCE = select(source_table.c.removals_held_since).where(source_table.c.name == bindparam("of_source"))
@@ -42,6 +43,12 @@ def count_missing(writer: Writer, source: str) -> int:
     """How many files of a source are missing and not withdrawn yet."""
     with writer.read() as connection:
         return connection.scalar(_COUNT_MISSING, {"of_source": source}) or 0
+
+
+def first_missing(connection: Connection, source: str) -> int | None:
+    """Since when (µs) a file of a source is missing and not withdrawn yet; None if there is none."""
+    since: int | None = connection.scalar(_FIRST_MISSING, {"of_source": source})
+    return since
 
 
 def missing_paths(writer: Writer, source: str) -> list[str]:
@@ -77,30 +84,24 @@ def is_mass_removal(missing: int, known: int) -> bool:
     return missing >= MASS_REMOVAL and 2 * missing > known
 
 
-def held_since(connection: Connection, source: str) -> int | None:
-    """Since when (µs) removals of a source are held; None if they are not."""
-    since: int | None = connection.scalar(_HELD_SINCE, {"of_source": source})
-    return since
-
-
 def hold_removals(
-    writer: Writer, source: str, grace: timedelta, *, is_doubtful: bool, is_accepted: bool
+    writer: Writer, source: str, grace: timedelta, *, is_massive: bool, is_accepted: bool
 ) -> tuple[int | None, bool]:
     """Until when (µs) the entries of the missing files of a source are kept, None if they are withdrawn now; and
     whether an earlier cycle kept them.
 
-    What may be a mishap (`is_doubtful`) is held for `removal_grace`, unless it is accepted. The grace counts from the
-    first scan that finds it, which the row of the source remembers.
+    A missing folder and a mass removal (`is_massive`) are held for `removal_grace`, unless they are accepted. The grace
+    counts from the first scan that finds them, which the row of the source remembers.
     """
     with writer.read() as connection:
-        held = held_since(connection, source)
+        held = connection.scalar(_HELD_SINCE, {"of_source": source})
     since = writer.now if held is None else held
-    is_held = is_doubtful and not is_accepted and writer.now - since < span_us(grace)
+    is_held = is_massive and not is_accepted and writer.now - since < span_us(grace)
     if is_held != (held is not None):
         with writer.write() as connection:
             mine = update(source_table).where(source_table.c.name == source)
             connection.execute(mine.values(removals_held_since=since if is_held else None))
-    return since + span_us(grace) if is_held else None, is_doubtful and held is not None
+    return since + span_us(grace) if is_held else None, is_massive and held is not None
 
 
 def withdraw_missing(

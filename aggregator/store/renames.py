@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, false, func, or_, select, update
 
+from aggregator.attempts import DIGEST_BYTES
 from aggregator.model import read_content
 from aggregator.settings import Source
 from aggregator.sketch import Candidate, is_alike, link_part, pair_alike, read_sketch, shared_lines
@@ -25,8 +26,8 @@ from aggregator.store.entries import changed_values, published_entry, update_ent
 from aggregator.store.events import EXPIRED, FLAG, add_renames
 from aggregator.store.page_links import mark_links, move_links
 from aggregator.store.queries import last_finished_at
-from aggregator.store.removals import IS_MISSING, is_any_missing
-from aggregator.store.schema import SHOWABLE, STATED_LINK, AnyRow, EntryState, FileState, body, entry, file
+from aggregator.store.removals import first_missing, is_any_missing
+from aggregator.store.schema import FILE_BYTES, SHOWABLE, STATED_LINK, AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, parts, span_us
 
 RENAME_BATCH = 500
@@ -40,7 +41,6 @@ SAMPLE_REACH = 50_000
 Pair = tuple[AnyRow, AnyRow]
 """The row of a missing file and the row of a new file."""
 
-_FIRST_MISSING = select(func.min(file.c.missing_since)).where(*IS_MISSING)
 _FIRST_NEW = select(func.min(entry.c.stored_at)).where(entry.c.stored_at > bindparam("since"))
 
 
@@ -65,9 +65,9 @@ def pair_renames(writer: Writer, source: Source) -> Iterator[Step]:
 def _first_unresolved(connection: Connection, writer: Writer, source: Source) -> int:
     """When the first file came or was missing that no cycle has decided about: now, or in a cycle that was interrupted,
     however long ago that was."""
-    first_missing = connection.scalar(_FIRST_MISSING, {"of_source": source.name})
+    since = first_missing(connection, source.name)
     first_new = connection.scalar(_FIRST_NEW, {"since": last_finished_at(connection)})
-    return min(moment for moment in (writer.now, first_missing, first_new) if moment is not None)
+    return min(moment for moment in (writer.now, since, first_new) if moment is not None)
 
 
 def has_missing(connection: Connection, writer: Writer, source: Source) -> bool:
@@ -237,7 +237,7 @@ def _newest(connection: Connection, source: Source) -> list[AnyRow]:
 
 
 _TESTS = (
-    (partial(_pairs, mark=file.c.digest), "the same bytes"),
+    (partial(_pairs, mark=FILE_BYTES), "the same bytes"),
     (partial(_pairs, mark=entry.c.content_hash), SAME_CONTENT),
     (_same_link, SAME_LINK),
     (_much_in_common, "much of its text"),
@@ -429,7 +429,7 @@ def _wanted_ids(*, is_stated: bool) -> Select[Any]:
             holder.c.missing_since.is_not(None).label("is_holder_missing"),
             func.coalesce(is_over, false()).label("is_over"),
             func.coalesce(is_rename, false()).label("is_rename"),
-            (holder.c.digest == file.c.digest).label("has_same_bytes"),
+            (func.substr(holder.c.digest, 1, DIGEST_BYTES) == FILE_BYTES).label("has_same_bytes"),
         )
         .join(entry, entry.c.explicit_id == file.c.wanted_id if is_stated else of_uid)
         .join(holder, holder.c.entry_id == entry.c.id)

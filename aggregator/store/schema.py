@@ -22,6 +22,8 @@ from sqlalchemy import (
     text,
 )
 
+from aggregator.attempts import DIGEST_BYTES
+
 AnyRow = Row[*tuple[Any, ...]]
 """A row of a query; its columns are those that the query names."""
 
@@ -158,6 +160,8 @@ entry = Table(
 )
 """Records and what became of them. A row is never deleted, except when its file turns out to be a rename."""
 
+FILE_BYTES = func.substr(file.c.digest, 1, DIGEST_BYTES, type_=file.c.digest.type)
+"""The digest of the bytes of a file, without the times of attempts (`attempts.py`)."""
 ENTRY_EARLY = text("entry.state = 'published' AND entry.dated_at > entry.released_at")
 """An entry states a later date than it was released at; for the index see FILE_MISSING."""
 STATED_LINK = func.substr(entry.c.sketch, literal_column("1"), literal_column("8"), type_=entry.c.sketch.type)

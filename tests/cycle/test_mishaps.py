@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -70,6 +71,31 @@ def test_a_hidden_edit_is_not_lost_when_the_process_that_parses_it_is_killed(
     result = site.run("2024-05-01 12:02")
     assert (result.removed, result.rejected, site.problems()) == (1, 0, [])
     assert site.titles() == ["small.md"]
+
+
+def test_a_file_that_could_not_be_parsed_and_is_renamed_keeps_its_id(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.record("a.md", **OLD)
+    site.record("b.md", **OLD)
+    site.run(NOON)
+    (before,) = site.rows(select(entry.c.uid).where(entry.c.path == "b.md"))
+    site.write("b.md", record_text({"title": "Other", **OLD}, "Nothing is left of the text that was here before."))
+    real = ingest._parse_file
+
+    def parse(raw: bytes, *arguments: Any) -> Any:
+        if b"Other" in raw:
+            raise MemoryError
+        return real(raw, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "_parse_file", parse)
+        site.run("2024-05-01 12:01")
+        shutil.move(site.incoming / "b.md", site.incoming / "z.md")
+        assert site.run("2024-05-01 12:02").removed == 0
+    assert site.run("2024-05-01 12:03").removed == 0
+    assert site.rows(select(entry.c.uid).where(entry.c.path == "z.md")) == [before]
+    assert set(site.titles()) == {"Other", "a.md"}
 
 
 def test_a_restored_store_corrects_what_was_published_since(small: SiteFolder, tmp_path: Path) -> None:
@@ -371,6 +397,19 @@ def test_the_wait_for_a_place_that_cannot_be_read_lasts_as_long_as_was_said(
             patch.setattr("aggregator.missing_files.time.time_ns", lambda later_ns=later_ns: later_ns)
             assert small.run(f"2024-05-01 12:{minute:02}").removed == 0
         assert small.run("2024-05-01 12:11").removed == 1
+
+
+def test_a_mass_removal_waits_as_long_as_ever_after_a_place_that_cannot_be_read(small: SiteFolder) -> None:
+    names = [f"{number}.md" for number in range(2 * MASS_REMOVAL)]
+    for name in names:
+        small.record(name, **OLD)
+    small.run("2024-05-01 12:01")
+    shutil.move(small.incoming / "a.md", too_deep(small.incoming) / "a.md")
+    assert small.run("2024-05-01 12:02").removed == 0
+    small.remove(*names[:-5])
+    for minute in (11, 13, 20):
+        assert small.run(f"2024-05-01 12:{minute}").removed == 0
+    assert small.run("2024-05-01 12:21").removed == len(names) - 4
 
 
 def test_a_missing_file_cannot_be_where_nothing_changed_since_the_last_cycle(
