@@ -200,14 +200,15 @@ def unread_place(connection: Connection, source: Source, folders: Iterable[str],
     later ones do not ask when the place changed.
     """
     grace, missing_since = span_us(source.removal_grace), first_missing(connection, source.name)
-    recent = min(time.time_ns() // 1000 - grace, last_finished_at(connection))
-    since_ns = 1000 * recent if missing_since is None or missing_since >= now else 0
+    is_new = missing_since is None or missing_since >= now
+    last_cycle = last_finished_at(connection)
+    since_ns = 1000 * min(time.time_ns() // 1000 - grace, last_cycle) if is_new else 0
     places = (
         path
         for path in sorted(folders)
         if not source.is_bucket and _changed_since(os.path.join(source.root, unescape_path(path)), since_ns)
     )
-    path = next(places, None) or unread_new_file(connection, source.name, since_ns)
+    path = next(places, None) or unread_new_file(connection, source.name, min(now - grace, last_cycle) if is_new else 0)
     return UnreadPlace(path, (missing_since or now) + grace) if path else None
 
 

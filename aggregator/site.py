@@ -61,7 +61,7 @@ def loopback_warning(config: Config) -> str | None:
     if is_loopback(config.serve.host) or not is_loopback(urlsplit(config.site.base_url).hostname or ""):
         return None
     return (
-        f"base_url leads to this machine only: {config.site.base_url!r}, and the service listens on"
+        f"base_url {config.site.base_url!r} leads to this machine only, but the service listens on"
         f" {config.serve.host} (write below [site] the base_url under which readers find the feeds)"
     )
 

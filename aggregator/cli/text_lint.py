@@ -17,6 +17,8 @@ from aggregator.parse.texts import plain_text
 from aggregator.problems import Problem, shown_path
 from aggregator.settings import Source
 
+MOST_READ = 1000
+"""Files of a source that are read again to count these records."""
 MIN_MORE = 100
 """Characters that a body has more than the summary if it says clearly more: about a sentence."""
 
@@ -58,7 +60,7 @@ class TextLint:
         return not any(matches(facts, rule) for rule in self._full_rules)
 
     def _count_unread(self, source: Source) -> int:
-        files = ((file, None) for file in self._unread[source.name])
+        files = ((file, None) for file in self._unread[source.name][:MOST_READ])
         whole = replace(source, body_base=self._config.site.base_url)
         with suppress(FolderError):  # reported with the records
             return sum(
@@ -72,6 +74,8 @@ class TextLint:
         positions = self._config.positions
         line = positions.record_key(source.name, "link_template") or 0
         records = "1 record has" if count == 1 else f"{count} records have"
+        if len(self._unread[source.name]) > MOST_READ:
+            records = f"at least {records}"
         what = f"{records} no link and more text than readers see"
         hint = 'write content = "full" below [output]'
         if source.link_template is None:

@@ -71,8 +71,8 @@ def _wrong_key(field: str, key: str) -> tuple[str, str] | None:
     if not all(parts):  # a key itself has a plus at an end
         parts = [part.strip() for part in key.split(PLUS)]
     if (plain := PLUS.join(parts)) != key:
-        what = f"'{field}' is written with other blanks than its keys have"
-        return what, f"write {json.dumps(plain, ensure_ascii=False)}"
+        what = "needs a blank on both sides of '+'" if "+" in plain else "has a key with a blank at an end"
+        return f"'{field}' {what}", f"write {json.dumps(plain, ensure_ascii=False)}"
     return None
 
 

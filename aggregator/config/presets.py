@@ -159,7 +159,7 @@ def unread_problem(
     hint += "; or name the keys that are meant in [records.fields]"
     if is_date:
         choice = "choose before the first run" if is_new else TAKE_BACK
-        hint += f"; entries keep the date of their release: {choice}"
+        hint += f"; entries keep the date of their release, so {choice}"
     return Problem(file or shown_path(source.root, ""), line or 0, 1 if line else 0, what, own, hint, "warning")
 
 

@@ -45,7 +45,7 @@ _HOST = re.compile(rb"[^\x00-\x20\"#/<>?@\\^`{|}\x7f]*+")
 _TOO_LARGE = 431, b"The head of the request is too large.\n"
 _OTHER_VERSION = 505, b"Only HTTP/1.0 and HTTP/1.1 work here.\n"
 _REASONS = {
-    errno.EADDRINUSE: "is in use (stop the other program or set {key})",
+    errno.EADDRINUSE: "is in use (stop the other program, or choose another port: {key})",
     errno.EADDRNOTAVAIL: "is not a network address of this machine (set serve.host)",
     errno.EACCES: "needs privileges (set {key} to 1024 or more)",
 }

@@ -63,14 +63,14 @@ def count_known(writer: Writer, source: str) -> int:
         return connection.scalar(_COUNT_KNOWN, {"of_source": source}) or 0
 
 
-def unread_new_file(connection: Connection, source: str, since_ns: int) -> str | None:
-    """The path of a file of a source that changed since then and could never be read, if there is one."""
+def unread_new_file(connection: Connection, source: str, since: int) -> str | None:
+    """The path of a file of a source that came since then (µs) and could never be read, if there is one."""
     never_read = (
         file.c.entry_id.is_(None),
         file.c.state == FileState.REJECTED,
         func.length(file.c.digest) != DIGEST_BYTES,
     )
-    is_here = file.c.missing_since.is_(None), file.c.ctime_ns >= since_ns
+    is_here = file.c.missing_since.is_(None), file.c.rejected_at >= since
     # by the index of problems, see IS_MISSING
     mine = select(file.c.path).where(
         file.c.source.concat("") == source, file.c.problems.is_not(None), *never_read, *is_here

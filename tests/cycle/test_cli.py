@@ -324,7 +324,9 @@ def test_a_port_in_use_exits_with_2(shop: Shop, call: Call) -> None:
         for command, keys in (("run", "serve.port or --port"), ("serve", "serve.port")):
             code, out, err = call(command)
             assert (code, out) == (2, "")
-            in_use = f"127.0.0.1:{other.getsockname()[1]} is in use (stop the other program or set {keys})"
+            in_use = (
+                f"127.0.0.1:{other.getsockname()[1]} is in use (stop the other program, or choose another port: {keys})"
+            )
             assert in_use in err
 
 
@@ -1535,7 +1537,7 @@ def test_check_warns_of_files_that_begin_like_records_and_are_not_read(shop: Sho
 UNREAD = (
     "config/aggregator.toml: {}2 records have no date, because 'date' and 'tags' are no keys of the preset: 'smartable'"
     ' (such as incoming/a.md; preset = "hugo" reads them; or name the keys that are meant in [records.fields]; entries'
-    " keep the date of their release: {})"
+    " keep the date of their release, so {})"
 )
 TAKE_BACK = "as long as nobody has subscribed, delete the store and the output folder, and run again"
 
@@ -1553,7 +1555,7 @@ def test_check_says_which_preset_records_need_whatever_the_others_are(shop: Shop
     assert call("check")[1] == (
         "config/aggregator.toml:8:1: warning: 1 record has no date, because 'publishedDateTime' and 'topics' are no"
         " keys of the preset: 'hugo' (such as incoming/c.md; preset = \"smartable\" reads them; or name the"
-        " keys that are meant in [records.fields]; entries keep the date of their release: choose before the first run)\n"
+        " keys that are meant in [records.fields]; entries keep the date of their release, so choose before the first run)\n"
     )
     shop.configure(
         records='[records.fields]\npublished_at = ["publishedDateTime", "date"]\ntopics = ["topics", "tags"]'

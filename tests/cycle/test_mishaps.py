@@ -430,17 +430,34 @@ def test_a_missing_file_may_be_a_new_one_that_cannot_be_read(
 ) -> None:
     published = small.ids()
     shutil.move(small.incoming / "a.md", small.incoming / "c.md")
-    real = FolderFiles.read
-
-    def read(self: FolderFiles, file: SourceFile, most: int) -> FileBytes:
-        if file.path == "c.md":
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return real(self, file, most)
-
     with monkeypatch.context() as patch, small.untouched():
-        patch.setattr(FolderFiles, "read", read)
+        refuse(patch, "c.md")
         result = small.run("2024-05-01 12:01")
         assert (result.removed, result.rejected) == (0, 1)
         assert "1 missing file may be in c.md now, which cannot be read" in result.problems[0]
     result = small.run("2024-05-01 12:02")
     assert (result.removed, small.ids(), result.problems) == (0, published, ())
+
+
+def test_a_missing_file_is_not_one_that_could_not_be_read_before(
+    small: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.record("c.md", **OLD)
+    refuse(monkeypatch, "c.md")
+    small.run("2024-05-01 12:01")
+    small.run("2024-05-01 12:12")
+    small.remove("a.md")
+    result = small.run("2024-05-01 12:13")
+    assert (result.removed, result.rejected) == (1, 1)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The file can be read no more."""
+    real = FolderFiles.read
+
+    def read(self: FolderFiles, file: SourceFile, most: int) -> FileBytes:
+        if file.path == name:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(self, file, most)
+
+    monkeypatch.setattr(FolderFiles, "read", read)

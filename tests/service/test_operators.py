@@ -207,7 +207,7 @@ def test_an_admin_port_in_use_is_refused(shop: Shop) -> None:
         shop.configure(serve=f"port = 0\nadmin_port = {port}")
         done = shop.run("run")
     assert done.returncode == 2
-    expected = f"error: 127.0.0.1:{port} is in use (stop the other program or set serve.admin_port)"
+    expected = f"error: 127.0.0.1:{port} is in use (stop the other program, or choose another port: serve.admin_port)"
     assert done.stderr.splitlines()[-1] == expected
 
 
@@ -567,7 +567,7 @@ def test_the_log_and_the_status_page_say_that_keys_are_not_read(shop: Shop) -> N
 
 
 PUBLIC = (
-    "base_url leads to this machine only: 'http://127.0.0.1:8000/', and the service listens on 0.0.0.0 (write below [site]"
+    "base_url 'http://127.0.0.1:8000/' leads to this machine only, but the service listens on 0.0.0.0 (write below [site]"
     " the base_url under which readers find the feeds)"
 )
 
