@@ -35,7 +35,7 @@ def is_bucket_url(path: str) -> bool:
 
 
 def file_identity(path: str | None) -> tuple[int, int] | None:
-    """Device and inode of the file or folder at `path`; None if there is none. Raises OSError if nobody can tell."""
+    """Device and inode of the file or folder at `path`; None if nothing is there. Raises OSError if that is unknown."""
     try:
         status = os.stat(path or "")
     except OSError as error:

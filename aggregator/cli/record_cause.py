@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from aggregator.attempts import have_same_bytes
-from aggregator.cli.record_state import MissingFiles, RecordState
+from aggregator.cli.record_state import MissingCount, RecordState
 from aggregator.config import Config
 from aggregator.model import NoRecord, Record, Rejection
 from aggregator.parse.trace import FieldTrace
@@ -32,7 +32,7 @@ class Cause(NamedTuple):
     line: int | None = None
 
 
-def find_cause(config: Config, state: RecordState, read_missing: Callable[[], MissingFiles]) -> Cause:
+def find_cause(config: Config, state: RecordState, read_missing: Callable[[], MissingCount]) -> Cause:
     """The cause, and what the next cycle does with an entry that is published in spite of it. `read_missing` is called
     only if that depends on the other files of the source."""
     if cause := next(_of_unlisted_file(config, state), None):
@@ -71,7 +71,7 @@ def _of_unlisted_file(config: Config, state: RecordState) -> Iterator[Cause]:
                 yield _in_config(config, state, "exclude", f"its {what} is excluded by {pattern!r}")
 
 
-def _removed(config: Config, state: RecordState, cause: Cause, files: MissingFiles) -> Cause:
+def _removed(config: Config, state: RecordState, cause: Cause, files: MissingCount) -> Cause:
     """The cause with what the next cycle does with the entry."""
     stay, end = _stay(config, state, files), WITHDRAWS
     if cause.cause == "withdrawn":
@@ -80,7 +80,7 @@ def _removed(config: Config, state: RecordState, cause: Cause, files: MissingFil
     return cause._replace(reason=f"{cause.reason}{stay or end}")
 
 
-def _stay(config: Config, state: RecordState, files: MissingFiles) -> str:
+def _stay(config: Config, state: RecordState, files: MissingCount) -> str:
     """How long the entry stays; empty if the next cycle withdraws it."""
     grace, since = (state.source or config.sources[0]).removal_grace, state.stored.held_since
     until = None if since is None else since + span_us(grace)

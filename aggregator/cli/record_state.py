@@ -33,7 +33,7 @@ class RecordState:
     path: str
     stored: StoredRecord
     source: Source | None  # None: the config no longer names it, so nothing more is known
-    outcome: Record | Rejection | NoRecord | None = None  # of its file; None: there is none that can be read
+    outcome: Record | Rejection | NoRecord | None = None  # what its file says; None if no file can be read
     is_link: bool = False  # there is a link that no scan follows
     traces: tuple[FieldTrace, ...] = ()  # each with its file and line, also in the config
     bundle: str | None = None  # the index file whose resource its file is
@@ -61,7 +61,7 @@ class RecordState:
 
 
 @dataclass(frozen=True, slots=True)
-class MissingFiles:
+class MissingCount:
     """The files of a source that the next scan will not find."""
 
     count: int
@@ -93,10 +93,10 @@ def read_state(config: Config, connection: Connection, place: tuple[str, str], n
     return RecordState(now, shown, stored, source, outcome, is_link, tuple(map(placed, traces)), bundle, section)
 
 
-def read_missing(connection: Connection, state: RecordState) -> MissingFiles:
+def read_missing(connection: Connection, state: RecordState) -> MissingCount:
     """The files of the source of a record that the next scan will not find. Lists the source."""
     source, known = state.source, paths_of(connection, state.stored.source)
-    all_of_them = MissingFiles(len(known), len(known), is_held=True)
+    all_of_them = MissingCount(len(known), len(known), is_held=True)
     if source is None:
         return all_of_them
     try:
@@ -109,7 +109,7 @@ def read_missing(connection: Connection, state: RecordState) -> MissingFiles:
     is_away = not source.is_bucket and is_folder_away(connection, source, count, len(known))
     is_held = is_away or is_mass_removal(count, len(known))
     place = None if is_held else unread_place(connection, source, unread, state.now)
-    return MissingFiles(count, len(known), is_held, place)
+    return MissingCount(count, len(known), is_held, place)
 
 
 def _find_source(config: Config, name: str) -> Source | None:

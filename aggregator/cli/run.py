@@ -98,17 +98,18 @@ def run(
 
 def _say_serving(service: Service, url: str, stop: threading.Event) -> None:
     """Prints where people can look; on a terminal below what the first cycle has to say."""
+    line = f"Serving {url} (Ctrl-C ends it)"
 
-    def say() -> None:
+    def say_below() -> None:
         service.first_cycle.wait(SERVING_WITHIN_S)
         if not stop.is_set():
             flush_log()
-            print_line(f"Serving {url} (Ctrl-C ends it)")
+            print_line(line)
 
     if sys.stdout.isatty():
-        threading.Thread(target=say, daemon=True).start()
+        threading.Thread(target=say_below, daemon=True).start()
     else:
-        print_line(f"Serving {url} (Ctrl-C ends it)")
+        print_line(line)
 
 
 def _open(service: Service, url: str, stop: threading.Event) -> None:

@@ -202,8 +202,8 @@ def feed_versions(connection: Connection, policy: FeedPolicy) -> dict[str, str]:
 
 
 def document_versions(connection: Connection, policy: FeedPolicy, terms: TopicTerms, *, pages: bool) -> dict[str, str]:
-    """The version of the documents of every published feed, by slug: that of the feed, and with `pages` a digest of the
-    relatives that its page links to, which are no part of the feed."""
+    """The version of the documents of every published feed, by slug: the version of the feed, and with `pages` a digest
+    of the relatives that its page links to, which are no part of the feed."""
     digests = terms.relatives_digests if pages else {}
     versions = feed_versions(connection, policy)
     return {slug: f"{version}-{digests[slug]}" if slug in digests else version for slug, version in versions.items()}

@@ -46,7 +46,7 @@ def count_missing(writer: Writer, source: str) -> int:
 
 
 def first_missing(connection: Connection, source: str) -> int | None:
-    """Since when (µs) a file of a source is missing and not withdrawn yet; None if there is none."""
+    """Since when (µs) the first of the missing files of a source is missing, withdrawn ones aside; None without any."""
     since: int | None = connection.scalar(_FIRST_MISSING, {"of_source": source})
     return since
 
