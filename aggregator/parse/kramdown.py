@@ -1,4 +1,5 @@
-"""What only kramdown reads, Jekyll's Markdown: attribute lists, extensions, abbreviations and HTML across blank lines.
+"""What only kramdown reads, Jekyll's Markdown: attribute lists, extensions, abbreviations, HTML across blank lines, `*`
+beside punctuation, URLs with blanks.
 
 <https://kramdown.gettalong.org/syntax.html>
 """
@@ -9,12 +10,16 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from itertools import islice, zip_longest
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
-from markdown_it import MarkdownIt
+from markdown_it import MarkdownIt, helpers
+from markdown_it.common.utils import unescapeAll
 from markdown_it.rules_block import StateBlock, list_block, table
 from markdown_it.rules_core import StateCore
-from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline import StateInline, emphasis
+
+from aggregator.links import MAX_URL
 
 MAX_LIST = 1_000
 """Characters of an attribute list, or of the tag that begins an extension in a line."""
@@ -35,6 +40,7 @@ _TAG = re.compile(
     r"|thead|tr|ul|video|audio)(?=[\s/>])(?:[^\"'>]|\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z))*+(?:(>)|\Z)",
     re.IGNORECASE,
 )
+_URL = re.compile(r"""(?:[^()\s]|\s(?!["'])|\((?:[^()]|\([^()]*+\))*+\))*+(?=[)\s])""")
 _PARENTHESIS = re.compile(r"[0-9]{1,9}\)")
 _IN_CELL = re.compile(
     r"(?<!\S)`(?=\s)|(`++)(?:(?!\1)[^\n]){1,1000}+\1|`++|(?P<code><code\b[^<>\n]{0,200}+>)|\\.|(?P<bar>\|)"
@@ -148,6 +154,33 @@ def _drop_item_lists(state: StateCore) -> None:
     for item, _, line in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
         if item.type == "list_item_open" and line.type == "inline":
             line.content = _ITEM_LIST.sub("", line.content, count=1) if line.content.startswith("{:") else line.content
+
+
+def add_spans(parser: MarkdownIt) -> None:
+    """Stars beside punctuation, as in scripts without blanks, and URLs with blanks."""
+    parser.inline.ruler.at("emphasis", _read_emphasis)
+    parser.helpers = SimpleNamespace(**vars(helpers) | {"parseLinkDestination": _read_url})
+
+
+def _read_emphasis(state: StateInline, silent: bool) -> bool:
+    """The rule of CommonMark; but only white space beside it keeps a `*` from beginning or ending a span."""
+    start, count = state.pos, len(state.delimiters)
+    if not emphasis.tokenize(state, silent):
+        return False
+    if state.src[start] == "*":
+        before, after = state.src[start - 1 : start] or " ", state.src[state.pos : state.pos + 1] or " "
+        for delimiter in state.delimiters[count:]:
+            delimiter.open, delimiter.close = not after.isspace(), not before.isspace()
+    return True
+
+
+def _read_url(text: str, start: int, end: int) -> Any:
+    """The URL of a link or an image: up to the `)` that closes, or to a blank before a title."""
+    in_parentheses = text[start - 1] == "(" and text[start] != "<"
+    url = _URL.match(text, start, min(end, start + MAX_URL)) if in_parentheses else None
+    if url is None:
+        return helpers.parseLinkDestination(text, start, end)
+    return SimpleNamespace(ok=True, pos=url.end(), str=unescapeAll(url[0].strip()))
 
 
 def add_breaks(parser: MarkdownIt) -> None:

@@ -48,8 +48,11 @@ _HEADING_ATTRIBUTES = re.compile(
 )
 _CLOSING_SIGNS = re.compile(r"(?:^|(?<=[ \t]))#++\Z")
 _BARE_URL = re.compile(
-    r"(?<![\w/.@&+-])(?:(?:(?:https?|ftp)://|(www\.))[^\s<>\"]++|([\w.+-]++@[\w-]++(?:\.[\w-]++)++))", re.ASCII
+    r"(?<![\w/.@&+-])(?:(?:(?:https?|ftp)://|(www\.))[\w.:@%+~#=-]{1,256}\.[a-z]++(?::[0-9]++)?+"
+    r"(?:[/#?](?:(?![<>\"\[\]])[!-~])*+)?+|([\w.+-]++@[\w-]++(?:\.[\w-]++)++))",
+    re.ASCII,
 )
+"""As in Goldmark, no sign beyond ASCII is part of a URL: many scripts have no blank behind it."""
 _LINK_TAG = re.compile(r"<(/?)a[\s>]", re.IGNORECASE)
 _FORMULAS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
 
@@ -399,6 +402,7 @@ _PLUGINS: dict[Layout, tuple[_Plugin, ...]] = {
         _HEADINGS,
         _QUOTES,
         _Plugin(("$$",), partial(_add_formulas, formulas=_FORMULAS[:1])),
+        _Plugin(("*", "]("), kramdown.add_spans),
         _Plugin(("{:", "*[", "\n^"), kramdown.add_lists),
         _Plugin(("|",), kramdown.add_tables),
         _Plugin(("<",), kramdown.add_html),

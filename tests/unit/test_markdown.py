@@ -45,6 +45,25 @@ BASE = "https://example.org/post/"
             '<p><a href="https://a.example/">https://a.example/</a> <code>https://b.example</code></p>',
         ),
         ("jekyll", "See https://a.example/b", "<p>See https://a.example/b</p>"),
+        (
+            "hugo",
+            "看 https://a.example/b，再看",
+            '<p>看 <a href="https://a.example/b">https://a.example/b</a>，再看</p>',
+        ),
+        ("hugo", "[https://a.example/b]", '<p>[<a href="https://a.example/b">https://a.example/b</a>]</p>'),
+        (
+            "hugo",
+            "https://a.example/b’s https://c.example/?d=e…",
+            (
+                '<p><a href="https://a.example/b">https://a.example/b</a>’s'
+                ' <a href="https://c.example/?d=e">https://c.example/?d=e</a>…</p>'
+            ),
+        ),
+        (
+            "hugo",
+            "At http://müller.example/ and http://localhost:80",
+            "<p>At http://müller.example/ and http://localhost:80</p>",
+        ),
         ("hugo", "## Title ## {#id}", "<h2>Title</h2>"),
         ("jekyll", "## Title ## {#id}", "<h2>Title</h2>"),
         ("hugo", "## Title ##{#id}", "<h2>Title</h2>"),
@@ -194,6 +213,23 @@ def test_no_other_class_is_kept() -> None:
         ),
         ("a`b | c ` d", "<p>a<code>b | c </code> d</p>"),
         ("a `|` b", "<p>a <code>|</code> b</p>"),
+        (
+            "**注意：**请。他说**“好”**了，*斜体。*文字",
+            "<p><strong>注意：</strong>请。他说<strong>“好”</strong>了，<em>斜体。</em>文字</p>",
+        ),
+        ("- **Key:**value, 2 * 3 * 4", "<ul>\n<li><strong>Key:</strong>value, 2 * 3 * 4</li>\n</ul>"),
+        (
+            "![s](/a/Shot 2026 at 10.png) and [f](/my file (1).pdf 'The file').",
+            (
+                '<p><img src="https://example.org/a/Shot%202026%20at%2010.png" alt="s"> and'
+                ' <a href="https://example.org/my%20file%20(1).pdf" title="The file">f</a>.</p>'
+            ),
+        ),
+        ("[a](/b c", "<p>[a](/b c</p>"),
+        (
+            "[a](<b c>) [e](/f\\_g)",
+            '<p><a href="https://example.org/post/b%20c">a</a> <a href="https://example.org/f_g">e</a></p>',
+        ),
         ("## One | two", "<h2>One | two</h2>"),
         ("# One\ntwo | three", "<h1>One</h1>\n<p>two | three</p>"),
         (
@@ -260,6 +296,8 @@ TEXTS = {
     "wide tables": ("|" + "a|" * 1_000 + "\n|" + "-|" * 1_000 + "\n" + "|a\n" * 64 + "\n") * 80,
     "bare URLs": "https://a.b/ " * 25_300,
     "mail": "a.b+c@" * 53_300,
+    "stars": "*（a" * 100_000,
+    "URLs with blanks": "[a](b (c " * 40_000,
     "bars": "|a" * 166_600,
     "lines of bars": "a | b\n" * 53_300,
 }
