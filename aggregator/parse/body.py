@@ -52,11 +52,16 @@ _INLINE = frozenset(
     " sup time track u var wbr br img audio video source".split()
 )
 _ELEMENTS = _ENDS_P | _TABLE_PARTS.keys() | _INLINE
-_ITEMS: Mapping[str, frozenset[str]] = {
-    "li": frozenset(("li",)),
-    **dict.fromkeys(("dd", "dt"), frozenset(("dd", "dt"))),
-}
+_REPLACED = {"center": "div"}
+_HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
+"""The end tag of any heading ends the open one."""
 _ITEM_BOUNDARY = _ELEMENTS - _INLINE - frozenset(("address", "div", "p"))
+_ENDS_LIKE: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    "a": (frozenset(("a",)), _CELL_BOUNDARY),
+    "li": (frozenset(("li",)), _ITEM_BOUNDARY),
+    **dict.fromkeys(("dd", "dt"), (frozenset(("dd", "dt")), _ITEM_BOUNDARY)),
+}
+"""Elements that end an open one of the same kind, and what they do not look beyond."""
 _ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "*": frozenset(("dir", "lang", "title")),
     "a": frozenset(("href",)),
@@ -157,12 +162,14 @@ class _TagBalancer:
         for token in _TOKEN.finditer(markup):
             self._out.append(_escaped(markup[done : token.start()]))
             done = token.end()
+            name = (token["name"] or "").lower()
+            name = _REPLACED.get(name, name)
             if token["player"]:
                 self._link_player(_pairs(token["player"]))
-            elif token["end"]:
-                self._end_tag(token["name"].lower())
-            elif token["name"]:
-                self._start_tag(token["name"].lower(), token["rest"])
+            elif token["end"] and name != "br":  # `</br>` is a break too
+                self._end_tag(name)
+            elif name:
+                self._start_tag(name, token["rest"])
         self._out.append(_escaped(markup[done:]))
         return "".join(self._out)
 
@@ -184,7 +191,8 @@ class _TagBalancer:
             self._open.append(name)
 
     def _end_tag(self, name: str) -> None:
-        self._close(frozenset((name,)), _TABLE if name in _TABLE_PARTS or name == "table" else _CELL_BOUNDARY)
+        names = _HEADINGS if name in _HEADINGS else frozenset((name,))
+        self._close(names, _TABLE if name in _TABLE_PARTS or name == "table" else _CELL_BOUNDARY)
 
     def _make_room(self, name: str) -> bool:
         """Closes elements that cannot contain `name`. False if `name` is not allowed here."""
@@ -196,10 +204,8 @@ class _TagBalancer:
             return False  # the parser would move it to before the table
         if name in _ENDS_P:
             self._close(frozenset(("p",)), _CELL_BOUNDARY)
-        if name in _ITEMS:
-            self._close(_ITEMS[name], _ITEM_BOUNDARY)
-        if name == "a":
-            self._close(frozenset(("a",)), _CELL_BOUNDARY)
+        if name in _ENDS_LIKE:
+            self._close(*_ENDS_LIKE[name])
         return True
 
     def _link_player(self, iframe: Mapping[str, str]) -> None:

@@ -159,7 +159,7 @@ def _drop_item_lists(state: StateCore) -> None:
 def add_spans(parser: MarkdownIt) -> None:
     """Stars beside punctuation, as in scripts without blanks, and URLs with blanks."""
     parser.inline.ruler.at("emphasis", _read_emphasis)
-    parser.helpers = SimpleNamespace(**vars(helpers) | {"parseLinkDestination": _read_url})
+    parser.helpers = SimpleNamespace(**vars(helpers) | {"parseLinkDestination": _read_url})  # type: ignore[assignment]
 
 
 def _read_emphasis(state: StateInline, silent: bool) -> bool:
