@@ -30,7 +30,7 @@ from aggregator.parse.bounds import (
 )
 from aggregator.parse.cascade import Inherited, inherited_value
 from aggregator.parse.dates import is_empty_date, parse_time, unix_time, zoned_time
-from aggregator.parse.front_matter.values import FrontMatter, NearMiss, Opaque, Scalar, Value
+from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, NearMiss, Opaque, Scalar, Value
 from aggregator.parse.keys import FLAGS, HIDING_DATES, FieldKeys
 from aggregator.parse.media import read_media
 from aggregator.parse.page_path import PagePath
@@ -116,14 +116,14 @@ class Fields:
                     what = f"an unknown key is one edit away from '{key}', which can hide the record"
                     without = f" without {miss.unseen}" if miss.unseen else ""
                     hint = f"write '{key}'{without}, or give the key another name"
-                    raise UnusableError(Problem(self._path, miss.line, miss.column, what, None, hint))
+                    raise UnusableError(Problem(self._path, *miss.place, what, None, hint))
 
     def warn_of_near_misses(self, misses: Iterable[NearMiss]) -> None:
         """Warns of unmapped keys that are probably misspelled."""
         for miss in misses:
             if miss.meant:
                 what = f"unknown key; did you mean '{miss.meant}'?"
-                problem = Problem(self._path, miss.line, miss.column, what, None, "correct its spelling", "warning")
+                problem = Problem(self._path, *miss.place, what, None, "correct its spelling", "warning")
                 self.warnings.append(problem)
 
     def public(self, default: bool) -> bool:
@@ -523,41 +523,30 @@ class Fields:
 
     def _story(self, item: Mapping[Any, Any]) -> Fields | None:
         """The fields of another story in a map; None if it is hidden."""
-        names = self._keys.allowed.canonical_names(tuple(item)) or self._canonical_names(item)
-        if names is None:
-            return None
-        values = {name: Value(value, 0, 0) for name, value in zip(names, item.values(), strict=True) if name}
-        present = self._keys.present(tuple(values))
-        nested = Fields(
-            values, self._keys, self._path, self._zone, self._layout, present, has_positions=self._has_positions
-        )
+        names = self._keys.allowed.canonical_names(tuple(item))
         try:
-            if not nested.public(default=True):
-                return None
-        except UnusableError:
+            if names is None:
+                values = self._read_map(item)
+            else:
+                values = {name: Value(value, 0, 0) for name, value in zip(names, item.values(), strict=True) if name}
+            present, has_positions = self._keys.present(tuple(values)), self._has_positions
+            nested = Fields(
+                values, self._keys, self._path, self._zone, self._layout, present, has_positions=has_positions
+            )
+            return nested if nested.public(default=True) else None
+        except (FrontMatterError, UnusableError):
             return None
-        return nested
 
-    def _canonical_names(self, item: Mapping[Any, Any]) -> tuple[str, ...] | None:
-        """The canonical names of the keys of a map, "" for unmapped keys. None if the map may be hidden: a key is
-        given twice, in two cases, or is nearly one that can hide it."""
+    def _read_map(self, item: Mapping[Any, Any]) -> dict[str, Value]:
+        """The mapped values of a map. Raises FrontMatterError or UnusableError for one that may be hidden: by a key
+        that is given twice, in two cases, or is nearly one that can hide it."""
         self._require_positions()  # and spellings, which nested keys need too
         front_matter = FrontMatter(self._keys.allowed)
-        names = []
-        for key, value in item.items():
-            name = front_matter.canonical_name(key) if isinstance(key, str) else None
-            if name in front_matter.values:
-                return None
-            if name:
-                front_matter.values[name] = Value(value, 0, 0)
-            elif isinstance(key, str) and (miss := self._keys.allowed.near_miss(key)):
-                front_matter.add_near_miss(miss, value, 0, 0)
-            names.append(name or "")
-        try:
-            self.refuse_near_misses(front_matter.near_misses, (*FLAGS, *HIDING_DATES))
-        except UnusableError:
-            return None
-        return tuple(names)
+        pairs = [(key, value) for key, value in item.items() if isinstance(key, str)]
+        front_matter.refuse_repeated((key for key, _ in pairs if front_matter.canonical_name(key)), _no_place)
+        front_matter.take(pairs, lambda value: value, _no_place)
+        self.refuse_near_misses(front_matter.near_misses, (*FLAGS, *HIDING_DATES))
+        return front_matter.values
 
     def unusable(self, field: str, what: str, hint: str, value: str | None = "") -> UnusableError:
         """The error that rejects the record because of `field`. With `value` None its value is not shown."""
@@ -657,6 +646,10 @@ def _is_short(topic: str) -> bool:
     if topic.isascii():
         return len(topic) <= MAX_TOPIC_BYTES
     return few_marks(topic) == topic and len(topic_key(topic).encode()) <= MAX_TOPIC_BYTES
+
+
+def _no_place(_index: int, *, of_value: bool = False) -> tuple[int, int]:  # noqa: ARG001
+    return 0, 0
 
 
 def _place(value: Value) -> tuple[int, int]:

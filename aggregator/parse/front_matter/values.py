@@ -95,8 +95,7 @@ class NearMiss(NamedTuple):
     hiding: tuple[str, ...]  # keys one edit away that can hide a record
     unseen: str = ""  # a sign in it that nobody sees
     value: Any = None  # None unless `hiding`
-    line: int = 0
-    column: int = 0
+    place: tuple[int, int] = (0, 0)  # line and column
 
 
 class AllowedKeys:
@@ -130,7 +129,7 @@ class AllowedKeys:
 class FindPlace(Protocol):
     """Finds where front matter states something."""
 
-    def __call__(self, index: int, *, of_value: bool = False) -> tuple[int, int]:
+    def __call__(self, index: int, /, *, of_value: bool = False) -> tuple[int, int]:
         """Line and column, from 1, of the key with this number, or of its value."""
 
 
@@ -158,27 +157,32 @@ class FrontMatter:
         """The canonical name of a mapped key."""
         return self._allowed.names.get(key.lower())
 
-    def add_near_miss(self, miss: NearMiss, value: Any, line: int, column: int) -> None:
-        """Adds an unmapped key that is nearly a mapped key, with its value and position."""
-        self._near_misses.append(miss._replace(value=value, line=line, column=column))
-
     def pick(self, pairs: Sequence[tuple[str, Any]], limits: Limits, place: FindPlace) -> None:
         """Takes what is mapped of parsed keys and values. Raises FrontMatterError."""
         if excess := find_excess(pairs, limits):
             index, make_error = excess
             raise make_error(*place(index))
+        self.refuse_repeated((key for key, _ in pairs), place)  # in TOML, [Provider] and [provider] are two tables
+        self.take(pairs, make_value, place)
+
+    def refuse_repeated(self, keys: Iterable[str], place: FindPlace) -> None:
+        """Raises FrontMatterError for a key that is given twice, in any case."""
         seen: set[str] = set()
-        for index, (key, value) in enumerate(pairs):
-            folded = key.lower()
-            if folded in seen:  # in TOML, [Provider] and [provider] are two tables
+        for index, key in enumerate(keys):
+            if key.lower() in seen:
                 raise self.duplicate_key_error(key, *place(index))
-            seen.add(folded)
-            if name := self.canonical_name(key):
-                self.values[name] = Value(make_value(value), *place(index, of_value=True))
+            seen.add(key.lower())
+
+    def take(self, pairs: Iterable[tuple[str, Any]], make: Callable[[Any], Any], place: FindPlace) -> None:
+        """Takes the values of mapped keys, which `make` gives, and notes near misses and `others`."""
+        for index, (key, stated) in enumerate(pairs):
+            folded = key.lower()
+            if name := self._allowed.names.get(folded):
+                self.values[name] = Value(make(stated), *place(index, of_value=True))
             elif miss := self._allowed.near_miss(key):
-                self.add_near_miss(miss, make_value(value) if miss.hiding else None, *place(index))
-            if folded in self._allowed.others and value not in NO_VALUES:
-                self.others.append(self._allowed.others[folded])
+                self._near_misses.append(miss._replace(value=make(stated) if miss.hiding else None, place=place(index)))
+            if (other := self._allowed.others.get(folded)) and not _is_empty(make(stated)):
+                self.others.append(other)
 
     def duplicate_key_error(self, key: str, line: int, column: int) -> FrontMatterError:
         """The error of a key that is given twice; it is named only if it is mapped."""
@@ -211,6 +215,10 @@ def find_excess(
                 return index, too_deep_error
             level = [item for items in inner for item in items]
     return None
+
+
+def _is_empty(value: Any) -> bool:
+    return (value.value if isinstance(value, Scalar) else value) in NO_VALUES
 
 
 def make_value(value: Any) -> Any:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import yaml
 
 from aggregator.parse.bounds import MAX_DIGITS
 from aggregator.parse.front_matter.values import (
-    NO_VALUES,
     AllowedKeys,
     FrontMatter,
     FrontMatterError,
     Limits,
     Opaque,
     Scalar,
-    Value,
     place_at,
     too_deep_error,
     too_many_values_error,
@@ -111,19 +109,20 @@ def _pick(loader: _Loader, root: yaml.Node, places: _Places, allowed: AllowedKey
     if not isinstance(root, yaml.MappingNode):
         raise FrontMatterError(places.first_line, 1, "front matter is not a map of keys", "write 'key: value' lines")
     front_matter = FrontMatter(allowed)
-    _check_duplicates(root, places, front_matter)
+    pairs = _pairs(root)
+
+    def place(index: int, *, of_value: bool = False) -> tuple[int, int]:
+        return places.at(pairs[index][of_value].start_mark)
+
+    front_matter.refuse_repeated((key.value for key, _ in pairs), place)
     loader.flatten_mapping(root)
-    for key, node in root.value:
-        if not isinstance(key, yaml.ScalarNode):
-            continue
-        if name := allowed.names.get(key.value.lower()):
-            front_matter.values[name] = Value(_read_value(loader, node), *places.at(node.start_mark))
-        elif miss := allowed.near_miss(key.value):
-            value = _read_value(loader, node) if miss.hiding else None
-            front_matter.add_near_miss(miss, value, *places.at(key.start_mark))
-        if (other := allowed.others.get(key.value.lower())) and not _is_empty(_read_value(loader, node)):
-            front_matter.others.append(other)
+    pairs = _pairs(root)
+    front_matter.take(((key.value, node) for key, node in pairs), partial(_read_value, loader), place)
     return front_matter
+
+
+def _pairs(node: yaml.MappingNode) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+    return [(key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
 
 
 def yaml_lines(text: str) -> dict[tuple[str, ...], int]:
@@ -142,11 +141,10 @@ def yaml_lines(text: str) -> dict[tuple[str, ...], int]:
         if not isinstance(node, yaml.MappingNode) or id(node) in seen:
             continue
         seen.add(id(node))
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                path = (*above, key.value)
-                lines[path] = bisect_left(ends, key.start_mark.index) + 1
-                maps.append((path, value))
+        for key, value in _pairs(node):
+            path = (*above, key.value)
+            lines[path] = bisect_left(ends, key.start_mark.index) + 1
+            maps.append((path, value))
     return lines
 
 
@@ -155,21 +153,6 @@ def _read_value(loader: _Loader, node: yaml.Node) -> Any:
         return _make_value(loader, node)
     except (yaml.constructor.ConstructorError, RecursionError):
         return Opaque()
-
-
-def _is_empty(value: Any) -> bool:
-    return (value.value if isinstance(value, Scalar) else value) in NO_VALUES
-
-
-def _check_duplicates(root: yaml.MappingNode, places: _Places, front_matter: FrontMatter) -> None:
-    """Raises for a key that is given twice (YAML 1.2, 3.2.1.1: keys MUST be unique). PyYAML silently takes the last."""
-    seen = set()
-    for key, _ in root.value:
-        if isinstance(key, yaml.ScalarNode):
-            folded = key.value.lower()
-            if folded in seen:
-                raise front_matter.duplicate_key_error(key.value, *places.at(key.start_mark))
-            seen.add(folded)
 
 
 def _syntax_error(position: tuple[int, int], problem: str) -> FrontMatterError:
@@ -292,8 +275,7 @@ def _make_value(loader: _Loader, node: yaml.Node) -> Any:
         return [_make_value(loader, item) for item in node.value]
     if node.tag == _MAP and isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)
-        pairs = ((key.value, item) for key, item in node.value if isinstance(key, yaml.ScalarNode))
-        return {key: _make_value(loader, item) for key, item in pairs}
+        return {key.value: _make_value(loader, item) for key, item in _pairs(node)}
     return Opaque()
 
 
