@@ -111,9 +111,9 @@ def _find_opening(text: str, offset: int, what: str) -> tuple[int, str, str] | N
         if string and not text[string.end() : offset].strip() and (what == _OPEN_TEXT or "\n" in string[0]):
             is_long = string[0].startswith(tuple(3 * quote for quote in _QUOTES))
             return string.start(), _OPEN_TEXT, f"close it with {string[0][:3]}" if is_long else _ON_LINE
-    elif what in (_OPEN_LIST, _NO_VALUE) and (opened := _open_brackets(before)):
+    elif what in (_OPEN_LIST, _NO_VALUE) and (opened := open_brackets(before)):
         opening = opened[-1]
-        if opening in _open_brackets(tokens):
+        if opening in open_brackets(tokens):
             is_cause = what == _OPEN_LIST or offset == len(text) or "\n" in text[opening:offset]
             return (opening, _OPEN_LIST, "close it") if is_cause else None
         if what == _OPEN_LIST and text[opening] == "[":
@@ -123,8 +123,8 @@ def _find_opening(text: str, offset: int, what: str) -> tuple[int, str, str] | N
     return None
 
 
-def _open_brackets(tokens: Iterable[re.Match[str]]) -> list[int]:
-    """The offsets of the brackets that are not closed."""
+def open_brackets(tokens: Iterable[re.Match[str]]) -> list[int]:
+    """The offsets of the brackets among tokens of TOML or JSON that are not closed by their own kind."""
     opened: list[re.Match[str]] = []
     for token in tokens:
         if token[0] in "[{":

@@ -160,20 +160,25 @@ class _Expander:
         name = _NAME.match(body, at, limit)
         if name is None:
             raise _UnreadableError("a shortcode without a name")
-        arguments, at = _Arguments({}, []), name.end()
-        while argument := _ARGUMENT.match(body, at, limit):
-            value = next(group for group in argument.groups()[1:] if group is not None)
-            value = value.replace('\\"', '"') if argument[2] is not None else value
-            if argument[1]:
-                arguments.named[argument[1]] = value
-            else:
-                arguments.positional.append(value)
-            at = argument.end()
+        arguments, at = self._read_arguments(_ARGUMENT, name.end(), limit)
         end = _END.match(body, at, limit)
         if end is None or end[2] != closing[0]:
             raise _UnreadableError("a shortcode that cannot be read")
         kind: Literal["start", "single", "end"] = "end" if name[1] else "single" if end[1] else "start"
         return _Tag(kind, name[2], start, end.end(), arguments)
+
+    def _read_arguments(self, pattern: re.Pattern[str], at: int, limit: int) -> tuple[_Arguments, int]:
+        """The arguments that begin at a position, and where they end."""
+        arguments = _Arguments({}, [])
+        while argument := pattern.match(self._body, at, limit):
+            name, quoted, *others = argument.groups()
+            value = next(filter(None, others), "") if quoted is None else quoted.replace('\\"', '"')
+            if name:
+                arguments.named[name] = value
+            else:
+                arguments.positional.append(value)
+            at = argument.end()
+        return arguments, at
 
     def _read_escaped(self, sign: re.Match[str], closing: str) -> _Tag:
         inside = sign.end() + 2
@@ -196,10 +201,7 @@ class _Expander:
         name = _CALL.match(body, at, limit)
         if name is None:
             return None
-        arguments, at = _Arguments({}, []), name.end()
-        while argument := _CALL_ARGUMENT.match(body, at, limit):
-            arguments.named[argument[1]] = next((group for group in argument.groups()[1:] if group is not None), "")
-            at = argument.end()
+        arguments, at = self._read_arguments(_CALL_ARGUMENT, name.end(), limit)
         end = _CALL_END.match(body, at, limit)
         if end is None or not end[1].endswith(closing):
             raise _UnreadableError("a shortcode that cannot be read")

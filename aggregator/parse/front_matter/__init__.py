@@ -59,7 +59,7 @@ class _Handler(BaseHandler):
     def split(self, text: str) -> tuple[str, str]:
         """The front matter and the body. Raises FrontMatterError; the library would swallow a ValueError."""
         if _OBJECT.match(text):
-            end = end_of_object(text, 0)
+            end = end_of_object(text)
             if end is None:
                 raise self._unclosed_error("}")
             self._read, self._first_line = read_json, self._opening_line

@@ -16,6 +16,7 @@ from aggregator.parse.front_matter.values import (
     place_at,
     too_deep_error,
 )
+from aggregator.toml_positions import open_brackets
 
 # Unclosed strings match to the end of the text, so the expression is linear.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
@@ -35,10 +36,10 @@ _MESSAGES = (
 )
 
 
-def end_of_object(text: str, start: int) -> int | None:
-    """The end offset of the object at `start`, or of the first bracket that closes another; None if it has no end."""
+def end_of_object(text: str) -> int | None:
+    """The end offset of the object at the start of a text, or of the first bracket that closes another; None if it has no end."""
     opened: list[str] = []
-    for token in _TOKEN.finditer(text, start):
+    for token in _TOKEN.finditer(text):
         if token[0] in _CLOSING:
             opened.append(token[0])
         elif token[0] in _CLOSING.values() and (_CLOSING[opened.pop()] != token[0] or not opened):
@@ -84,8 +85,8 @@ def _parse(fm: str, first_line: int) -> list[tuple[str, Any]]:
         known = ((what, hint) for start, what, hint in _MESSAGES if error.msg.startswith(start))
         what, hint = next(known, ("it cannot be read", _LINTER))
         at = _text_around(fm, error.pos)
-        if (bracket := _open_bracket(fm)) is not None:
-            at, what, hint = bracket, "a bracket is not closed", "close the bracket"
+        if brackets := open_brackets(_TOKEN.finditer(fm)):
+            at, what, hint = brackets[-1], "a bracket is not closed", "close the bracket"
         elif (comma := _extra_comma(fm, error.pos)) is not None:
             at, what, hint = comma, "a ',' too much", "remove it"
         raise FrontMatterError(*place_at(fm, first_line, at), f"front matter is not valid JSON: {what}", hint) from None
@@ -111,19 +112,6 @@ def _extra_comma(fm: str, offset: int) -> int | None:
                 return token.start()
             return before.start() if before[0] == "," and token[0] in "}]" else None
     return None
-
-
-def _open_bracket(fm: str) -> int | None:
-    """The offset of the innermost bracket that is not closed, or not by its own kind; None without one."""
-    opened: list[re.Match[str]] = []
-    for token in _TOKEN.finditer(fm):
-        if token[0] in _CLOSING:
-            opened.append(token)
-        elif token[0] in _CLOSING.values() and opened:
-            if _CLOSING[opened[-1][0]] != token[0]:
-                break
-            opened.pop()
-    return opened[-1].start() if opened else None
 
 
 def _offsets(fm: str) -> list[tuple[int, int]]:
