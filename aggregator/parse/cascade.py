@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,18 +43,11 @@ class CascadeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CascadeRule:
-    """What one map of a cascade hands down, and to which pages."""
+    """What one map of a cascade hands down, and to which pages and sections."""
 
-    path: Glob | None  # of the pages; None: all
-    values: Mapping[str, Any]  # by canonical names of mapped keys; `params` are among them
-
-
-@dataclass(frozen=True, slots=True)
-class SectionSlug:
-    """The slug that one map of a cascade hands down to sections: a name of their folders in URLs."""
-
-    path: Glob | None  # of the sections; None: all
-    slug: str
+    path: Glob | None  # None: all
+    values: Mapping[str, Any]  # for pages, by canonical names of mapped keys; `params` are among them
+    section_slug: str | None  # for sections, the name of their folders in URLs; None: not stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +56,12 @@ class Cascade:
 
     file: str
     line: int
-    rules: tuple[CascadeRule, ...]  # of rules for one page, the first one wins
-    section_slugs: tuple[SectionSlug, ...] = ()  # of those for one section too
+    rules: tuple[CascadeRule, ...]  # of rules for one page, the first one wins; for one section too
 
     def section_slug(self, section: str) -> str | None:
         """The slug that a cascade gives the section at this path of the site; None if no cascade gives it any."""
-        matching = (rule for rule in self.section_slugs if rule.path is None or rule.path.matches(section))
-        return next((rule.slug for rule in matching), None)
+        matching = (rule.section_slug for rule in self.rules if rule.path is None or rule.path.matches(section))
+        return next((slug for slug in matching if slug is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +104,13 @@ def read_cascade(
         maps = []
     if not isinstance(maps, list) or len(maps) > MAX_RULES:
         raise CascadeError(value.line, value.column, f"'{CASCADE}' is not a map, or a list of at most {MAX_RULES} maps")
-    rules: list[CascadeRule | SectionSlug] = []
-    for item in maps:
-        if isinstance(item, dict):  # Hugo ignores others
-            try:
-                rules.extend(_read_rule(item, keys, source, own_language, language))
-            except _TargetError as error:
-                raise CascadeError(value.line, value.column, f"'{CASCADE}' {error}") from None
-    of_pages = tuple(rule for rule in rules if isinstance(rule, CascadeRule) and rule.values)
-    return Cascade(file, value.line, of_pages, tuple(rule for rule in rules if isinstance(rule, SectionSlug)))
+    maps = [item for item in maps if isinstance(item, dict)]  # Hugo ignores others
+    try:
+        rules = [_read_rule(item, keys, source, own_language, language) for item in maps]
+    except _TargetError as error:
+        raise CascadeError(value.line, value.column, f"'{CASCADE}' {error}") from None
+    has_effect = (rule for rule in rules if rule and (rule.values or rule.section_slug is not None))
+    return Cascade(file, value.line, tuple(has_effect))
 
 
 def inherit_values(own: Mapping[str, Value], cascades: Iterable[Cascade], page: str) -> dict[str, Value]:
@@ -145,8 +135,8 @@ class _TargetError(Exception):
 
 def _read_rule(
     item: Mapping[Any, Any], keys: FieldKeys, source: Source, own_language: str, language: str
-) -> Iterator[CascadeRule | SectionSlug]:
-    """The rules of a map for pages and for sections, unless it is not for those in `language`."""
+) -> CascadeRule | None:
+    """The rule of a map for pages and sections; None if it is not for those in `language`."""
     folded = _map(item)
     if forbidden := next((key for key in _FORBIDDEN if key in folded), None):
         raise _TargetError(f"hands down '{forbidden}', which Hugo refuses")
@@ -155,15 +145,13 @@ def _read_rule(
     if kinds.isdisjoint((_PAGE, _SECTION)) or not all(
         _is_met(target, source, own_language, language) for target in targets or [{}]
     ):
-        return
+        return None
     paths = [str(target["path"]) for target in targets if target.get("path")]
     if len(paths) > 1:
         raise _TargetError("has two targets")
-    path = _read_glob(paths[0]) if paths else None
-    if _PAGE in kinds:
-        yield CascadeRule(path, _mapped({**folded, **_map(folded.get("params"))}, keys))
-    if _SECTION in kinds and isinstance(slug := folded.get("slug"), str):
-        yield SectionSlug(path, slug_path(slug))
+    path, slug = _read_glob(paths[0]) if paths else None, folded.get("slug")
+    values = _mapped({**folded, **_map(folded.get("params"))}, keys) if _PAGE in kinds else {}
+    return CascadeRule(path, values, slug_path(slug) if _SECTION in kinds and isinstance(slug, str) else None)
 
 
 def _mapped(given: Mapping[str, Any], keys: FieldKeys) -> dict[str, Any]:

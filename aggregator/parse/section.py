@@ -54,7 +54,7 @@ def read_section(raw: bytes, path: str, source: Source, language: str) -> Sectio
         return Problem(path, error.line, error.column, error.what, None, "correct it")
     is_draft = draft is not None and meaning(draft.value) is True
     is_zola = front_matter.is_toml and not values.keys().isdisjoint(_ZOLA_KEYS)
-    if cascade is not None and not (cascade.rules or cascade.section_slugs):
+    if cascade is not None and not cascade.rules:
         cascade = None
     if own_language != language:
         return Section(cascade)
