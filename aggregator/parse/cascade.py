@@ -78,19 +78,6 @@ NO_CONTEXT = PageContext()
 """Nothing above a page says anything about it."""
 
 
-class Inherited(Value):
-    """A value of a cascade. Its position is that of the cascade, in another file than the record's."""
-
-    file: str
-
-
-def inherited_value(value: Any, file: str, line: int) -> Inherited:
-    """The value of a cascade at this place."""
-    inherited = Inherited(value, line, 1)
-    inherited.file = file
-    return inherited
-
-
 def read_cascade(
     value: Value, file: str, keys: FieldKeys, source: Source, *, own_language: str, language: str
 ) -> Cascade:
@@ -125,7 +112,7 @@ def inherit_values(own: Mapping[str, Value], cascades: Iterable[Cascade], page: 
                 continue
             for name, value in rule.values.items():
                 if name not in values and name.lower() not in below:
-                    values[name] = inherited_value(value, cascade.file, cascade.line)
+                    values[name] = Value(value, cascade.line, 1, cascade.file)
     return values
 
 

@@ -28,7 +28,6 @@ from aggregator.parse.bounds import (
     MAX_TOPICS,
     cut_text,
 )
-from aggregator.parse.cascade import Inherited, inherited_value
 from aggregator.parse.dates import is_empty_date, parse_time, unix_time, zoned_time
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, NearMiss, Opaque, Scalar, Value
 from aggregator.parse.keys import FLAGS, HIDING_DATES, FieldKeys
@@ -602,9 +601,7 @@ class Fields:
             if not items:
                 return None
             value = items[0] if len(items) == 1 else Opaque()  # a key is given twice, in two cases
-        if isinstance(top, Inherited):
-            return inherited_value(value, top.file, top.line)
-        return Value(value, top.line, top.column)
+        return top._replace(value=value)
 
     def _suits(self, field: str, value: object) -> bool:
         """True if a value is of the kind of its field: a flag, or a date."""
@@ -623,7 +620,7 @@ class Fields:
         self.warnings.append(replace(self._problem(value, what, text, hint), level="warning"))
 
     def _problem(self, value: Value, what: str, shown: str | None, hint: str) -> Problem:
-        if isinstance(value, Inherited):
+        if value.file:
             what = f"{what} (in the cascade of {value.file}, line {value.line})"
         return Problem(self._path, *_place(value), what, shown, hint)
 
@@ -654,7 +651,7 @@ def _no_place(_index: int, *, of_value: bool = False) -> tuple[int, int]:  # noq
 
 def _place(value: Value) -> tuple[int, int]:
     """Line and column of a value in the file of the record; 0 if another file states it."""
-    return (0, 0) if isinstance(value, Inherited) else (value.line, value.column)
+    return (0, 0) if value.file else (value.line, value.column)
 
 
 def _words(text: str) -> list[str]:

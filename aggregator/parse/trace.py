@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from aggregator.model import Record, SourceFile
-from aggregator.parse.cascade import NO_CONTEXT, Inherited, PageContext
+from aggregator.parse.cascade import NO_CONTEXT, PageContext
 from aggregator.parse.fields import Fields, hides_page
 from aggregator.parse.front_matter.values import Value
 from aggregator.parse.hugo import file_language
@@ -152,7 +152,7 @@ def _value_of(field: str, value: Value, own: Mapping[str, Any]) -> Any:
 
 
 def _trace(field: str, key: str, shown: Any, value: Value) -> FieldTrace:
-    if isinstance(value, Inherited):
+    if value.file:
         return FieldTrace(field, key, shown, value.line, "cascade", value.file)
     return FieldTrace(field, key, shown, value.line)
 

@@ -37,7 +37,7 @@ _MESSAGES = (
 
 
 def end_of_object(text: str) -> int | None:
-    """The end of the object at the start of a text, or of the first bracket that closes another; None without an end."""
+    """The end of the object at the start of a text, or of the first bracket that closes another; None without one."""
     opened: list[str] = []
     for token in _TOKEN.finditer(text):
         if token[0] in _CLOSING:
