@@ -8,15 +8,14 @@ from zoneinfo import ZoneInfo
 
 from aggregator.parse.bounds import MAX_DATE
 
-_DATE = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[Tt ]\s*(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)\s*(Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?"
-)
+_ZONE = r"Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?"
+_DATE = re.compile(rf"(\d{{4}}-\d\d-\d\d)(?:[Tt ]\s*(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)\s*({_ZONE})?)?")
 _END_OF_DAY = re.compile(r"24:00(?::00(?:[.,]0+)?)?")
 _SECOND = timedelta(seconds=1)
 _LOOSE_DATE = re.compile(
     r"(?:(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
     r"|([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})|(\d{1,2}) ([A-Za-z]{3,9})\.?,? (\d{4}))"
-    r"(?:[Tt, ]\s*(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?)?\s*(?:(Z|UTC|GMT|[+-]\d\d:?\d\d)(?: [A-Z]{3,4})?)?",
+    rf"(?:[Tt, ]\s*(\d{{1,2}}):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?)?\s*(?:({_ZONE})(?: [A-Z]{{3,4}})?)?",
     re.ASCII,
 )
 _DIRECTIVE = re.compile(r"%([-^:0_]?)([aAbBdeFGhHIjklmMpRSTuUVwWyYzZ%])")
@@ -71,10 +70,9 @@ def _parse_strict(text: str) -> datetime | None:
     try:
         if match := _DATE.fullmatch(text):
             day, clock, zone = match.groups()
-            if zone in ("Z", "z", "UTC", "GMT"):
-                zone = "+00:00"
             clock, later = _usual_clock(clock or "00:00")
-            moment = datetime.fromisoformat(f"{day}T{clock.replace(',', '.')}{zone or ''}")
+            offset = "+00" if zone in ("Z", "z", "UTC", "GMT") else zone or ""
+            moment = datetime.fromisoformat(f"{day}T{clock.replace(',', '.')}{offset}")
             is_leap = later == _SECOND
             if is_leap and (moment.astimezone(UTC) if zone else moment).strftime("%H:%M") != "23:59":
                 return None
@@ -107,11 +105,7 @@ def _parse_loose(text: str) -> datetime | None:
         month = str(_MONTHS.index(month[:3].lower()) + 1) if month[:3].lower() in _MONTHS else "0"
     hour, minute, second, zone = match.group(10, 11, 12, 13)
     clock = f"{int(hour or 0):02}:{minute or '00'}:{second or '00'}"
-    offset = "+00:00" if zone in ("Z", "UTC", "GMT") else zone or ""
-    try:
-        return datetime.fromisoformat(f"{year}-{int(month):02}-{int(day):02}T{clock}{offset}")
-    except ValueError:
-        return None
+    return _parse_strict(f"{year}-{int(month):02}-{int(day):02} {clock}{zone or ''}")
 
 
 def format_time(moment: datetime, form: str) -> str:

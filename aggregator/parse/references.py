@@ -133,11 +133,6 @@ def _folders_in_hugo(page: str, reference: str, *, has_extension: bool) -> list[
     return [folder] if reference.startswith("../") else [above, folder]
 
 
-def _find_in_zola(reference: str, _page: str, site: _Site) -> _Places:
-    """`@/page.md`: a path in the content folder."""
-    return list(site.from_root(_EXTENSION.sub("", reference.removeprefix("@")))), ()
-
-
 def _find_post(reference: str, _page: str, site: _Site) -> _Places:
     """`post_url`: the name of a post with its date, after the folders above or below `_posts`, if it needs them."""
     folder, name = posixpath.split(reference.strip("/"))
@@ -146,13 +141,13 @@ def _find_post(reference: str, _page: str, site: _Site) -> _Places:
 
 
 def _find_file(reference: str, _page: str, site: _Site) -> _Places:
-    """`link`: the path of a file in the folder of the site."""
-    return list(site.from_root(_EXTENSION.sub("", reference))), ()
+    """`link` and `@/page.md`: the path of a file in the folder of the site, in Zola in the content folder."""
+    return list(site.from_root(_EXTENSION.sub("", reference.removeprefix("@")))), ()
 
 
 _READERS: dict[PageLinkKind, Callable[[str, str, _Site], _Places]] = {
     "hugo": _find_in_hugo,
-    "zola": _find_in_zola,
+    "zola": _find_file,
     "post": _find_post,
     "link": _find_file,
 }
