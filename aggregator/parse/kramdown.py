@@ -183,20 +183,6 @@ def _read_url(text: str, start: int, end: int) -> Any:
     return SimpleNamespace(ok=True, pos=url.end(), str=unescapeAll(url[0].strip()))
 
 
-def add_breaks(parser: MarkdownIt) -> None:
-    """Two backslashes at the end of a line break it."""
-    parser.inline.ruler.before("escape", "break", _read_break)
-
-
-def _read_break(state: StateInline, silent: bool) -> bool:
-    if not state.src.startswith("\\\\\n", state.pos):
-        return False
-    if not silent:
-        state.push("hardbreak", "br", 0)
-    state.pos += 3
-    return True
-
-
 def limit_lists(parser: MarkdownIt) -> None:
     """`1)` begins no list."""
     parser.block.ruler.at("list", _read_list, {"alt": ["paragraph", "reference", "blockquote"]})

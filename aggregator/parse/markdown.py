@@ -306,18 +306,18 @@ def _term(text: str, level: int) -> tuple[Token, Token, Token]:
     )
 
 
-def _add_quotes(parser: MarkdownIt) -> None:
-    """Two `<` are an opening quotation mark, so no tag begins there."""
-    parser.inline.ruler.before("autolink", "quotes", _keep_quote)
+def _add_sign(parser: MarkdownIt, sign: str, before: str, show: Callable[[StateInline], object]) -> None:
+    """A sign that `show` shows, before the rule of that name sees it."""
 
+    def read(state: StateInline, silent: bool) -> bool:
+        if not state.src.startswith(sign, state.pos):
+            return False
+        if not silent:
+            show(state)
+        state.pos += len(sign)
+        return True
 
-def _keep_quote(state: StateInline, silent: bool) -> bool:
-    if not state.src.startswith("<<", state.pos):
-        return False
-    if not silent:
-        state.append_pending("<<")
-    state.pos += 2
-    return True
+    parser.inline.ruler.before(before, "sign", read)
 
 
 def _add_heading_attributes(parser: MarkdownIt) -> None:
@@ -386,7 +386,13 @@ def _with_links(text: Token) -> Iterator[Token]:
 _FOOTNOTES = _Plugin(("[^",), _add_footnotes)
 _DEFINITIONS = _Plugin(("\n:", "\n :", "\n  :", "\n   :", "> :"), _add_definitions)
 _HEADINGS = _Plugin(("}",), _add_heading_attributes)
-_QUOTES = _Plugin(("<<",), _add_quotes)
+# two `<` are an opening quotation mark, so no tag begins there; two backslashes at the end of a line break it
+_QUOTES = _Plugin(
+    ("<<",), partial(_add_sign, sign="<<", before="autolink", show=lambda state: state.append_pending("<<"))
+)
+_BREAKS = _Plugin(
+    ("\\\\\n",), partial(_add_sign, sign="\\\\\n", before="escape", show=lambda state: state.push("hardbreak", "br", 0))
+)
 _PLUGINS: dict[Layout, tuple[_Plugin, ...]] = {
     "hugo": (
         _FOOTNOTES,
@@ -406,7 +412,7 @@ _PLUGINS: dict[Layout, tuple[_Plugin, ...]] = {
         _Plugin(("{:", "*[", "\n^"), kramdown.add_lists),
         _Plugin(("|",), kramdown.add_tables),
         _Plugin(("<",), kramdown.add_html),
-        _Plugin(("\\\\\n",), kramdown.add_breaks),
+        _BREAKS,
         _Plugin(tuple(f"{digit})" for digit in range(10)), kramdown.limit_lists),
     ),
 }
