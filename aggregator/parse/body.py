@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from urllib.parse import quote
 
@@ -111,8 +111,8 @@ _TOKEN = re.compile(
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_BEFORE_CANDIDATE, _CANDIDATE_URL = re.compile(r"[\s,]*+"), re.compile(r"\S++")
-_DESCRIPTOR = re.compile(r"(?:[^,(]++|\([^)]*+\)?+)*+")
+# a candidate of a `srcset` (HTML, 4.8.4.2.1): its URL, which no comma ends, and its descriptor unless a comma follows
+_CANDIDATE = re.compile(r"([^\s,]\S*(?<!,))(?:,|((?:[^,(]++|\([^)]*+\)?+)*+))")
 _DENSITY = re.compile(r"[0-9]+(?:\.[0-9]+)?[wx]")
 _BLANK_LINES = re.compile(r"\n[\t ]*+\n\s*+")
 
@@ -311,31 +311,13 @@ class _AttributeFilter:
         return absolute_url(url, self._base or "https:") if self._left >= 0 else None
 
     def _sources(self, srcset: str) -> str:
-        """The candidates of a `srcset` with a valid URL (HTML, 4.8.4.2.1)."""
+        """The candidates of a `srcset` with a valid URL."""
         candidates = []
-        for stated, density in islice(_candidates(srcset), self._left):
-            url = self._absolute(stated)
+        for candidate in islice(_CANDIDATE.finditer(srcset), max(self._left, 0)):
+            url, density = self._absolute(candidate[1]), (candidate[2] or "").strip()
             if url and (not density or _DENSITY.fullmatch(density)):
                 candidates.append(f"{url} {density}".strip())
         return ", ".join(candidates)
-
-
-def _candidates(srcset: str) -> Iterator[tuple[str, str]]:
-    """The URLs of a `srcset` and their descriptors (HTML, 4.8.4.2.1), without backtracking, so in linear time."""
-    at = _before_candidate(srcset, 0)
-    while at < len(srcset):
-        url = _CANDIDATE_URL.match(srcset, at)[0]  # type: ignore[index]  # spaces and commas are skipped
-        at += len(url)
-        descriptor = ""
-        if not url.endswith(","):
-            descriptor = _DESCRIPTOR.match(srcset, at)[0]  # type: ignore[index]  # which may be empty
-            at += len(descriptor)
-        yield url.rstrip(","), descriptor.strip()
-        at = _before_candidate(srcset, at)
-
-
-def _before_candidate(srcset: str, at: int) -> int:
-    return _BEFORE_CANDIDATE.match(srcset, at).end()  # type: ignore[union-attr]  # which may be empty
 
 
 def _checked(name: str, value: str) -> str | None:

@@ -415,6 +415,8 @@ HOSTILE = {
     "marks as references": "a" + "&#x301;" * 20_000 + "&#x316;" * 20_000,
     "candidates": '<img src=a srcset="' + "a, " * 110_000 + '">',
     "links": "<div>" + "<a href=x>y</a>" * 22_000,
+    "links before candidates": "<div>" + "<a href=x>y</a>" * 20_001 + "<img src=a srcset='a 2x'>",
+    "letters and commas of a srcset": "<img src=a srcset='" + ("a" + "," * 300) * 1_000 + "'>",
     "ampersands": "&" * 333_300,
     "ampersands in markup": "<div>" + "&a" * 163_300,
     "brackets": "[" * 333_300,
