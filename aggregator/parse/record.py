@@ -34,6 +34,15 @@ from aggregator.settings import Source
 from aggregator.sketch import make_sketch
 
 
+class _Given(NamedTuple):
+    """What a record is made from, besides its text."""
+
+    file: SourceFile
+    source: Source
+    digest: bytes
+    context: PageContext  # what the files above it say
+
+
 def parse_record(
     raw: bytes,
     file: SourceFile,
@@ -49,28 +58,20 @@ def parse_record(
     A Rejection is `unfinished` if the closing fence is missing; the caller decides whether it may still come. The fast
     path is not used `with_positions`, so every field has one.
     """
+    given = _Given(file, source, digest, context)
     if not with_positions:
         with suppress(NeedsFullParseError):
-            return _parse(raw, file, source, digest, make_fields, context, fast=True)
-    return _parse(raw, file, source, digest, make_fields, context, fast=False)
+            return _parse(raw, given, make_fields, fast=True)
+    return _parse(raw, given, make_fields, fast=False)
 
 
-def _parse(
-    raw: bytes,
-    file: SourceFile,
-    source: Source,
-    digest: bytes,
-    make_fields: Callable[..., Fields],
-    context: PageContext,
-    *,
-    fast: bool,
-) -> Record | Rejection:
+def _parse(raw: bytes, given: _Given, make_fields: Callable[..., Fields], *, fast: bool) -> Record | Rejection:
     """The record or rejection. With `fast`, raises NeedsFullParseError if a position or spelling is needed."""
+    file, source, digest, context = given
     keys = read_keys(source.fields, source.other_keys, has_cascade=source.layout == "hugo")
     try:
-        limits = Limits(source.max_depth, source.max_nodes)
         text = decode_text(raw)
-        front_matter, body = _split(text, keys.allowed, limits, file.path, source, fast=fast)
+        front_matter, body = _split(text, keys.allowed, file.path, source, fast=fast)
         values: Mapping[str, Value] = front_matter.values
         if CASCADE in values or context.cascades:
             from aggregator.parse.layouts import add_inherited
@@ -81,10 +82,10 @@ def _parse(
         is_flag = any(error.key in keys.of(flag) for flag in FLAGS)
         return Rejection(file, digest, problem, unfinished=error.unclosed, hides=is_flag)
 
-    def fields_of(given: Mapping[str, Value], make: Callable[..., Fields]) -> Fields:
-        present = keys.present(tuple(given))
+    def fields_of(stated: Mapping[str, Value], make: Callable[..., Fields]) -> Fields:
+        present = keys.present(tuple(stated))
         positions = front_matter.has_positions
-        return make(given, keys, file.path, source.timezone, source.layout, present, has_positions=positions)
+        return make(stated, keys, file.path, source.timezone, source.layout, present, has_positions=positions)
 
     fields, misses = fields_of(values, make_fields), front_matter.near_misses
     try:
@@ -98,8 +99,7 @@ def _parse(
             fields.refuse_near_misses(misses, HIDING_DATES)
             fields.warn_of_near_misses(misses)
         own = None if values is front_matter.values else fields_of(front_matter.values, Fields)
-        is_toml = front_matter.is_toml
-        record = _make_record(fields, own, text, body, file, source, digest, context, public=public, is_toml=is_toml)
+        record = _make_record(fields, own, text, body, given, public=public, is_toml=front_matter.is_toml)
     except UnusableError as error:
         return Rejection(file, digest, error.problem, hides=not public)
     if front_matter.others and record.published is None:
@@ -107,11 +107,10 @@ def _parse(
     return record
 
 
-def _split(
-    text: str, allowed: AllowedKeys, limits: Limits, path: str, source: Source, *, fast: bool
-) -> tuple[FrontMatter, str]:
+def _split(text: str, allowed: AllowedKeys, path: str, source: Source, *, fast: bool) -> tuple[FrontMatter, str]:
     """Front matter and body. Raises FrontMatterError. A post of Jekyll needs no front matter."""
     try:
+        limits = Limits(source.max_depth, source.max_nodes)
         return read_front_matter(text, allowed, limits, fast=fast, dots=source.layout == "jekyll")
     except FrontMatterError as error:
         if not error.missing or source.layout != "jekyll":
@@ -135,19 +134,10 @@ class FileFields(NamedTuple):
 
 
 def _make_record(
-    fields: Fields,
-    own: Fields | None,
-    text: str,
-    body_text: str,
-    file: SourceFile,
-    source: Source,
-    digest: bytes,
-    context: PageContext,
-    *,
-    public: bool,
-    is_toml: bool,
+    fields: Fields, own: Fields | None, text: str, body_text: str, given: _Given, *, public: bool, is_toml: bool
 ) -> Record:
     """The record. `own` has the fields without those of cascades, if there are any: they do not identify a rename."""
+    file, source, digest, context = given
     body = RecordBody(body_text, text, file.path, source, has_templates=fields.has_templates())
     stated = _read_fields(fields, body, file, source)
     content, published = stated.content, stated.published
