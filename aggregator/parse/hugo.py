@@ -69,11 +69,6 @@ def file_language(path: str, languages: Collection[str]) -> str:
     return ending if dot and name and ending.lower() in map(str.lower, languages) else ""
 
 
-def is_ignored(path: str) -> bool:
-    """Whether Hugo ignores the file at a path: a name or a folder begins with `#` or ends in `~`."""
-    return ("#" in path or "~" in path) and any(part[0] == "#" or part[-1] == "~" for part in path.split("/"))
-
-
 def read_hugo_path(
     path: str,
     site_language: str,
@@ -94,13 +89,9 @@ def read_hugo_path(
     in its folders, which stays in its URL. `section_slugs` are the names of folders in URLs, by their depth from 1;
     `section_depth` is the depth of the section of the page.
     """
-    stem, language = posixpath.splitext(path)[0], file_language(path, languages)
-    stem = stem.removesuffix(f".{language}") if language else stem
-    language = language or own_language
-    folder, name = posixpath.split(stem)
-    is_section = name.lower() == "_index"
-    if name.lower() in ("index", "_index"):
-        stem, name = folder, posixpath.basename(folder)
+    language = file_language(path, languages)
+    stem, is_section = _page_stem(path, language)
+    language, name = language or own_language, posixpath.basename(stem)
     section = text_of_name(stem.partition("/")[0]) if "/" in stem else ""
     day, slug = split_dated_name(name) if takes_date else (None, name)
     if takes_folder_date and not is_zola:
@@ -117,18 +108,24 @@ def read_hugo_path(
     if language_key(language, site_language) != language_key("", site_language):
         page = posixpath.join(language.lower(), page)
     title = title_from_slug(split_dated_name(name or "index")[1])
-    is_hidden = is_section or is_ignored(path)
+    # Hugo ignores names and folders that begin with `#` or end in `~`
+    is_hidden = is_section or any(part[0] == "#" or part[-1] == "~" for part in path.split("/"))
     return PagePath(page, slug, title, day, (), language, is_hidden, section, base_name, sections)
 
 
 def content_path(path: str, languages: Collection[str]) -> str:
     """The path of a page as Hugo matches it with the targets of cascades: `/posts/my-second-post`; of an `_index` file
     that of its folder."""
-    stem = posixpath.splitext(path)[0]
-    if language := file_language(path, languages):
-        stem = stem.removesuffix(f".{language}")
-    folder, name = posixpath.split(stem)
-    return "/" + text_of_name(folder if name.lower() in ("index", "_index") else stem).replace(" ", "-").lower()
+    stem, _ = _page_stem(path, file_language(path, languages))
+    return "/" + text_of_name(stem).replace(" ", "-").lower()
+
+
+def _page_stem(path: str, language: str) -> tuple[str, bool]:
+    """The path of a file, whose name ends in the language, as that of its page: without extension and language, of an
+    index file the folder; and whether that is a section."""
+    folder, name = posixpath.split(posixpath.splitext(path)[0].removesuffix(f".{language}" if language else ""))
+    is_index = name.lower() in ("index", "_index")
+    return folder if is_index else posixpath.join(folder, name), name.lower() == "_index"
 
 
 def url_path(text: str, *, is_zola: bool = False) -> str:
