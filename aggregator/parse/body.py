@@ -62,27 +62,29 @@ _ENDS_LIKE: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     **dict.fromkeys(("dd", "dt"), (frozenset(("dd", "dt")), _ITEM_BOUNDARY)),
 }
 """Elements that end an open one of the same kind, and what they do not look beyond."""
+_ATTRIBUTES_OF = {
+    "*": "dir lang title",
+    "a": "href",
+    "audio": "src",
+    "blockquote q": "cite",
+    "code": "class",
+    "col colgroup": "span",
+    "del ins": "cite datetime",
+    "details": "open",
+    "img": "src srcset sizes alt width height",
+    "li": "value",
+    "ol": "start reversed",
+    "source": "src srcset sizes type media",
+    "td": "align colspan rowspan",
+    "th": "align colspan rowspan scope",
+    "time": "datetime",
+    "track": "src kind srclang label default",
+    "video": "src poster width height",
+}
 _ATTRIBUTES: Mapping[str, frozenset[str]] = {
-    "*": frozenset(("dir", "lang", "title")),
-    "a": frozenset(("href",)),
-    "audio": frozenset(("src",)),
-    "blockquote": frozenset(("cite",)),
-    "code": frozenset(("class",)),
-    "col": frozenset(("span",)),
-    "colgroup": frozenset(("span",)),
-    "del": frozenset(("cite", "datetime")),
-    "details": frozenset(("open",)),
-    "img": frozenset(("src", "srcset", "sizes", "alt", "width", "height")),
-    "ins": frozenset(("cite", "datetime")),
-    "li": frozenset(("value",)),
-    "ol": frozenset(("start", "reversed")),
-    "q": frozenset(("cite",)),
-    "source": frozenset(("src", "srcset", "sizes", "type", "media")),
-    "td": frozenset(("align", "colspan", "rowspan")),
-    "th": frozenset(("align", "colspan", "rowspan", "scope")),
-    "time": frozenset(("datetime",)),
-    "track": frozenset(("src", "kind", "srclang", "label", "default")),
-    "video": frozenset(("src", "poster", "width", "height")),
+    element: frozenset(attributes.split())
+    for elements, attributes in _ATTRIBUTES_OF.items()
+    for element in elements.split()
 }
 _URL_ATTRIBUTES = frozenset(("cite", "href", "poster", "src"))
 _WORDS: Mapping[str, frozenset[str]] = {

@@ -7,15 +7,7 @@ import re
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from aggregator.parse.front_matter.values import (
-    AllowedKeys,
-    FrontMatter,
-    FrontMatterError,
-    Limits,
-    Scalar,
-    place_at,
-    too_deep_error,
-)
+from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Scalar, place_at
 from aggregator.toml_positions import open_brackets
 
 # Unclosed strings match to the end of the text, so the expression is linear.
@@ -91,7 +83,7 @@ def _parse(fm: str, first_line: int) -> list[tuple[str, Any]]:
             at, what, hint = comma, "a ',' too much", "remove it"
         raise FrontMatterError(*place_at(fm, first_line, at), f"front matter is not valid JSON: {what}", hint) from None
     except RecursionError:
-        raise too_deep_error(first_line, 1) from None
+        raise FrontMatterError.too_deep(first_line, 1) from None
     if not isinstance(root, dict):
         raise FrontMatterError(first_line, 1, "front matter is not a map of keys", 'write {"key": value, …}')
     return objects[0]

@@ -5,14 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
-from aggregator.parse.front_matter.values import (
-    AllowedKeys,
-    FrontMatter,
-    FrontMatterError,
-    Limits,
-    Scalar,
-    too_deep_error,
-)
+from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Scalar
 from aggregator.toml_positions import Locator, explain_error, find_long_key, find_repeated_key
 
 
@@ -34,11 +27,11 @@ def read_toml(fm: str, first_line: int, allowed: AllowedKeys, limits: Limits) ->
 def _parse(fm: str, first_line: int, matter: FrontMatter) -> dict[str, Any]:
     if long_key := find_long_key(fm):
         line, column = long_key
-        raise too_deep_error(first_line + line - 1, column)
+        raise FrontMatterError.too_deep(first_line + line - 1, column)
     try:
         return tomllib.loads(fm, parse_float=_number)
     except RecursionError:
-        raise too_deep_error(first_line, 1) from None
+        raise FrontMatterError.too_deep(first_line, 1) from None
     except ValueError as error:  # also for a number with thousands of digits
         if repeated := find_repeated_key(error, fm):
             key, line, column = repeated

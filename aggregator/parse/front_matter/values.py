@@ -43,15 +43,15 @@ class FrontMatterError(Exception):
         self.missing = missing  # the file has no front matter at all
         self.key = key  # the mapped key that is wrong, if any
 
+    @classmethod
+    def too_deep(cls, line: int, column: int) -> Self:
+        """The error of front matter beyond `Limits.depth`."""
+        return cls(line, column, "front matter is nested too deeply", "flatten it or raise max_depth")
 
-def too_deep_error(line: int, column: int) -> FrontMatterError:
-    """The error of front matter beyond `Limits.depth`."""
-    return FrontMatterError(line, column, "front matter is nested too deeply", "flatten it or raise max_depth")
-
-
-def too_many_values_error(line: int, column: int) -> FrontMatterError:
-    """The error of front matter beyond `Limits.nodes`."""
-    return FrontMatterError(line, column, "front matter has too many values", "cut it or raise max_nodes")
+    @classmethod
+    def too_many(cls, line: int, column: int) -> Self:
+        """The error of front matter beyond `Limits.nodes`."""
+        return cls(line, column, "front matter has too many values", "cut it or raise max_nodes")
 
 
 class Limits(NamedTuple):
@@ -160,9 +160,7 @@ class FrontMatter:
 
     def pick(self, pairs: Sequence[tuple[str, Any]], limits: Limits, place: FindPlace) -> None:
         """Takes what is mapped of parsed keys and values. Raises FrontMatterError."""
-        if excess := find_excess(pairs, limits):
-            index, make_error = excess
-            raise make_error(*place(index))
+        _check_limits(pairs, limits, place)
         self.refuse_repeated((key for key, _ in pairs), place)  # in TOML, [Provider] and [provider] are two tables
         self.take(pairs, make_value, place)
 
@@ -192,10 +190,8 @@ class FrontMatter:
         return FrontMatterError(line, column, what, "keep one of them", key=name)
 
 
-def find_excess(
-    pairs: Iterable[tuple[str, Any]], limits: Limits
-) -> tuple[int, Callable[[int, int], FrontMatterError]] | None:
-    """The number of the top-level pair that passes a limit, and the refusal; None if none does. Keys count as nodes."""
+def _check_limits(pairs: Iterable[tuple[str, Any]], limits: Limits, place: FindPlace) -> None:
+    """Raises FrontMatterError at the top-level pair that passes a limit. Keys count as nodes."""
     max_depth = min(limits.depth, MAX_PARSED_DEPTH)
     nodes = 1
     for index, (_, value) in enumerate(pairs):
@@ -203,7 +199,7 @@ def find_excess(
         while level:
             nodes += len(level)
             if nodes > limits.nodes:
-                return index, too_many_values_error
+                raise FrontMatterError.too_many(*place(index))
             inner: list[Any] = []
             for item in level:
                 if isinstance(item, dict):
@@ -213,9 +209,8 @@ def find_excess(
                     inner.append(item)
             depth += bool(inner)
             if depth > max_depth:
-                return index, too_deep_error
+                raise FrontMatterError.too_deep(*place(index))
             level = [item for items in inner for item in items]
-    return None
 
 
 def _is_empty(value: Any) -> bool:

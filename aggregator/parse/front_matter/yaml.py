@@ -19,8 +19,6 @@ from aggregator.parse.front_matter.values import (
     Opaque,
     Scalar,
     place_at,
-    too_deep_error,
-    too_many_values_error,
 )
 
 _OTHER_BREAK = re.compile("[\x85\u2028\u2029]")
@@ -239,7 +237,7 @@ def _count_nodes(events: Iterable[yaml.Event], limits: Limits, places: _Places) 
             total += 1
             sizes.pop(event.anchor or "", None)
         if len(open_nodes) > limits.depth or total > limits.nodes:
-            make_error = too_deep_error if len(open_nodes) > limits.depth else too_many_values_error
+            make_error = FrontMatterError.too_deep if len(open_nodes) > limits.depth else FrontMatterError.too_many
             raise make_error(*places.at(event.start_mark) if event.start_mark else (places.first_line, 1))
 
 
