@@ -12,20 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from aggregator.links import http_url
 from aggregator.model import Content, SourceFile
+from aggregator.parse import hugo
 from aggregator.parse.cascade import CascadeError, PageContext, inherit_values, read_cascade
 from aggregator.parse.dates import in_zone
 from aggregator.parse.excerpt import has_more
 from aggregator.parse.fields import Fields, unique_topics
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, Value
-from aggregator.parse.hugo import (
-    content_path,
-    page_in_language,
-    permalink_part,
-    read_hugo_path,
-    slug_path,
-    stated_url,
-    url_tokens,
-)
 from aggregator.parse.jekyll import Post, permalink_of, read_jekyll_path
 from aggregator.parse.keys import CASCADE, FILE_NAME, FieldKeys
 from aggregator.parse.page_path import PagePath, language_key, page_url, plain_path, site_url
@@ -54,7 +46,7 @@ def add_inherited(
             raise FrontMatterError(error.line, error.column, error.what, "correct it, as Hugo demands") from None
     if not cascades:
         return front_matter.values
-    return inherit_values(front_matter.values, cascades, content_path(path, source.known_languages))
+    return inherit_values(front_matter.values, cascades, hugo.content_path(path, source.known_languages))
 
 
 def read_path(path: str, source: Source) -> PagePath:
@@ -62,7 +54,7 @@ def read_path(path: str, source: Source) -> PagePath:
     if source.layout == "jekyll":
         return read_jekyll_path(path, below_posts="_posts" in source.root.split(os.sep))
     if source.layout == "hugo":
-        return read_hugo_path(path, *_languages(source), own_language=own_language(source))
+        return hugo.read_hugo_path(path, *_languages(source), own_language=own_language(source))
     return plain_path(path)
 
 
@@ -73,7 +65,7 @@ def page_path(fields: Fields, file: SourceFile, source: Source, context: PageCon
         return read_path(file.path, source)
     # Hugo's `:filename` means no folders
     has_file_name = FILE_NAME in (*fields.keys_of("published_at"), *fields.keys_of("link_date"))
-    return read_hugo_path(
+    return hugo.read_hugo_path(
         file.path,
         *_languages(source),
         own_language=own_language(source),
@@ -144,19 +136,19 @@ def _hugo_url(
     the zone of the site, for a page without a date for links."""
     local = _link_date(fields, path) or local
     named, is_title = fields.text("slug"), fields.key("slug") in fields.keys_of("title")
-    slug = "" if is_title else slug_path(named)
+    slug = "" if is_title else hugo.slug_path(named)
     if not path.page or path.page.endswith("/"):
         return http_url(f"{site}/{path.page}")  # the home page, in any language
     if stated.path is not None:
-        tokens = url_tokens(path, stated.content.title or path.title, slug, local)
-        if url := stated_url(template, site, stated.path, path, tokens):
+        tokens = hugo.url_tokens(path, stated.content.title or path.title, slug, local)
+        if url := hugo.stated_url(template, site, stated.path, path, tokens):
             return url
     is_dated = path.date is not None and (stated.published is None or _has_link_date_by_name(fields))
     if is_dated and "slug" in fields.keys_of("slug") and not slug:
         slug, is_title = path.slug, False  # a date in the file name that dates the page is not part of its URL
     if "{slug}" in template or fields.keys_of("slug") != ("slug",):  # the site has permalinks
-        slug = permalink_part(named if is_title else slug, is_title=is_title) or permalink_part(path.name)
-    template, path = page_in_language(template, site, path)
+        slug = hugo.permalink_part(named if is_title else slug, is_title=is_title) or hugo.permalink_part(path.name)
+    template, path = hugo.page_in_language(template, site, path)
     return page_url(template, path, None, slug, local)
 
 

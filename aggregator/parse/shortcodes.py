@@ -86,13 +86,6 @@ def expand_shortcodes(body: str, known: Mapping[str, object], *, is_part: bool =
     return _Expander(body, known, is_part=is_part).expand()
 
 
-class _Frame(NamedTuple):
-    """A pair that is open."""
-
-    tag: _Tag
-    out: list[str]
-
-
 class _Expander:
     def __init__(self, body: str, known: Mapping[str, object], *, is_part: bool) -> None:
         self._body = body
@@ -107,28 +100,28 @@ class _Expander:
         if self._is_part:
             tags += self._missing_ends(tags, ends)
             ends = self._pair(tags)
-        frames = [_Frame(_Tag("start", "", 0, 0), [])]
+        frames = [(_Tag("start", "", 0, 0), list[str]())]  # the pairs that are open
         done = 0
         deep = 0  # open pairs beyond MAX_DEPTH
         for index, tag in enumerate(tags):
-            frames[-1].out.append(self._body[done : tag.start])
+            frames[-1][1].append(self._body[done : tag.start])
             done = tag.end
             if tag.kind == "text":
-                frames[-1].out.append(tag.text)
+                frames[-1][1].append(tag.text)
             elif index not in ends:
-                frames[-1].out.append(self._show_alone(tag))
+                frames[-1][1].append(self._show_alone(tag))
             elif tag.kind == "start":
                 if deep or len(frames) > MAX_DEPTH:
                     deep += 1
                 else:
-                    frames.append(_Frame(tag, []))
+                    frames.append((tag, []))
             elif deep:
                 deep -= 1
             else:
-                frame = frames.pop()
-                frames[-1].out.append(self._show(frame.tag, "".join(frame.out), tag.end))
-        frames[-1].out.append(self._body[done:])
-        return Expanded("".join(frames[-1].out), tuple(self._problems))
+                start, inside = frames.pop()
+                frames[-1][1].append(self._show(start, "".join(inside), tag.end))
+        frames[-1][1].append(self._body[done:])
+        return Expanded("".join(frames[-1][1]), tuple(self._problems))
 
     def _tags(self) -> Iterator[_Tag]:
         at = 0
@@ -355,40 +348,31 @@ def _player(url: str) -> Callable[[_Arguments, str], str]:
     return show
 
 
-def _linked(*parts: str) -> Callable[[_Arguments, str], str]:
-    """A link with what the arguments say; parts are texts and, with a colon, names of arguments."""
+def _linked(url: str) -> Callable[[_Arguments, str], str]:
+    """A link to a URL with arguments in braces."""
+    names = re.findall(r"\{(\w+)\}", url)
 
     def show(arguments: _Arguments, _inside: str) -> str:
-        names = [part[1:] for part in parts if part[0] == ":"]
         values = {name: arguments.get(name, position) for position, name in enumerate(names)}
-        url = http_url("".join(values[part[1:]] if part[0] == ":" else part for part in parts))
-        return inert_html(f'<a href="{escape(url)}">{escape(url)}</a>') if url and all(values.values()) else ""
+        address = http_url(url.format(**values)) if all(values.values()) else None
+        return inert_html(f'<a href="{escape(address)}">{escape(address)}</a>') if address else ""
 
     return show
-
-
-def _nothing(_arguments: _Arguments, _inside: str) -> str:
-    return ""
 
 
 _PAIRS = frozenset(("comment", "details", "highlight"))
 """Hugo's own shortcodes that need an end."""
 _SHOWN: Mapping[str, Callable[[_Arguments, str], str]] = {
-    "comment": _nothing,
+    "comment": lambda _arguments, _inside: "",
     "highlight": _highlight,
     "figure": _figure,
     "details": _details,
     "ref": _reference,
     "relref": _reference,
     "youtube": _player("https://www.youtube.com/embed/"),
-    "vimeo": _player("https://player.vimeo.com/video/"),
-    "vimeo_simple": _player("https://player.vimeo.com/video/"),
-    "gist": _linked("https://gist.github.com/", ":user", "/", ":id"),
-    "instagram": _linked("https://www.instagram.com/p/", ":id", "/"),
-    "instagram_simple": _linked("https://www.instagram.com/p/", ":id", "/"),
-    "x": _linked("https://x.com/", ":user", "/status/", ":id"),
-    "x_simple": _linked("https://x.com/", ":user", "/status/", ":id"),
-    "tweet": _linked("https://x.com/", ":user", "/status/", ":id"),
-    "twitter": _linked("https://x.com/", ":user", "/status/", ":id"),
-    "qr": _linked(":text"),
+    **dict.fromkeys(("vimeo", "vimeo_simple"), _player("https://player.vimeo.com/video/")),
+    "gist": _linked("https://gist.github.com/{user}/{id}"),
+    **dict.fromkeys(("instagram", "instagram_simple"), _linked("https://www.instagram.com/p/{id}/")),
+    **dict.fromkeys(("x", "x_simple", "tweet", "twitter"), _linked("https://x.com/{user}/status/{id}")),
+    "qr": _linked("{text}"),
 }
