@@ -10,7 +10,7 @@ from aggregator.parse.front_matter.values import Value
 from aggregator.parse.hugo import slug_path
 from aggregator.parse.keys import CASCADE, FieldKeys
 from aggregator.parse.page_path import language_key
-from aggregator.parse.values import is_null, meaning
+from aggregator.parse.values import is_null, lower_keys, meaning
 from aggregator.settings import Source
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def inherit_values(own: Mapping[str, Value], cascades: Iterable[Cascade], page: 
     the nearest first."""
     values = dict(own)
     params = own.get("params")
-    below = set(_map(params.value)) - _OWN_KEYS if params else set()
+    below = set(lower_keys(params.value)) - _OWN_KEYS if params else set()
     for cascade in cascades:
         for rule in cascade.rules:
             if rule.path is not None and not rule.path.matches(page):
@@ -124,7 +124,7 @@ def _read_rule(
     item: Mapping[Any, Any], keys: FieldKeys, source: Source, own_language: str, language: str
 ) -> CascadeRule | None:
     """The rule of a map for pages and sections; None if it is not for those in `language`."""
-    folded = _map(item)
+    folded = lower_keys(item)
     if forbidden := next((key for key in _FORBIDDEN if key in folded), None):
         raise _TargetError(f"hands down '{forbidden}', which Hugo refuses")
     targets = [_read_target(folded[name]) for name in _TARGET if name in folded]
@@ -137,7 +137,7 @@ def _read_rule(
     if len(paths) > 1:
         raise _TargetError("has two targets")
     path, slug = _read_glob(paths[0]) if paths else None, folded.get("slug")
-    values = _mapped({**folded, **_map(folded.get("params"))}, keys) if _PAGE in kinds else {}
+    values = _mapped({**folded, **lower_keys(folded.get("params"))}, keys) if _PAGE in kinds else {}
     return CascadeRule(path, values, slug_path(slug) if _SECTION in kinds and isinstance(slug, str) else None)
 
 
@@ -152,7 +152,7 @@ def _read_target(stated: object) -> dict[str, Any]:
         return {}
     if not isinstance(stated, dict):
         raise _TargetError("has a target that is not a map")
-    target = _map(stated)
+    target = lower_keys(stated)
     if any(isinstance(target.get(key), list | dict) for key in ("path", "kind", "lang", "environment")):
         raise _TargetError("has a target whose pattern is not a text")
     return target
@@ -173,7 +173,7 @@ def _is_met(target: Mapping[str, Any], source: Source, own_language: str, langua
     cascade is for pages in that of its own file."""
     if target.get("environment") and not _read_glob(str(target["environment"])).matches(_ENVIRONMENT):
         return False
-    matrix = _map(_map(target.get("sites")).get("matrix"))
+    matrix = lower_keys(lower_keys(target.get("sites")).get("matrix"))
     if matrix.keys() - {"languages"}:
         raise _TargetError("has a target whose 'sites' are not known here")
     stated = matrix.get("languages") or []
@@ -198,8 +198,3 @@ def _read_glob(pattern: str) -> Glob:
         return Glob(pattern)
     except GlobError:
         raise _TargetError("has a target with a pattern that cannot be read") from None
-
-
-def _map(stated: object) -> dict[str, Any]:
-    """The map with its keys in lower case; empty if it is none."""
-    return {str(key).lower(): value for key, value in stated.items()} if isinstance(stated, dict) else {}

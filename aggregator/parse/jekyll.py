@@ -54,12 +54,8 @@ def read_jekyll_path(path: str, *, below_posts: bool = False) -> PagePath:
     )
     topics = tuple(text_of_name(folder) for folder in above.split("/") if folder)
     page = (page.replace("_posts", "", 1) if "_posts" in folders else page).strip("/").rstrip(".")
-    return PagePath(page, slug, title_of_slug(slug), day, topics, hidden=is_hidden)
-
-
-def title_of_slug(slug: str) -> str:
-    """The words of an escaped slug, each with a capital letter and no other."""
-    return " ".join(word.capitalize() for word in text_of_name(slug).split("-") if word)
+    title = " ".join(word.capitalize() for word in text_of_name(slug).split("-") if word)
+    return PagePath(page, slug, title, day, topics, hidden=is_hidden)
 
 
 def slugify(text: str, kept: str = "") -> str:

@@ -191,12 +191,8 @@ def _add_footnotes(parser: MarkdownIt) -> None:
         "footnote_close": "</li>\n",
         "footnote_anchor": "",
     }.items():
-        parser.add_render_rule(name, _constant(markup))
+        parser.add_render_rule(name, lambda *_, markup=markup: markup)
     parser.add_render_rule("footnote_ref", _render_mark)
-
-
-def _constant(markup: str) -> Callable[..., str]:
-    return lambda *_: markup
 
 
 def _render_mark(_parser: object, tokens: Sequence[Token], index: int, *_: object) -> str:

@@ -106,7 +106,11 @@ def fill_page_links(body_html: str, urls: Mapping[str, str]) -> str:
         if link is None:
             return tag[0]
         target, fragment = link
-        return _with_href(tag[0], urls[target], fragment) if target in urls else None
+        if target not in urls:
+            return None
+        # the fragment, if there is one, replaces that of the URL
+        href = f"{urls[target].partition('#')[0]}#{fragment}" if fragment else urls[target]
+        return _TAG_HREF.sub(lambda _: f' href="{escape(href)}"', tag[0], count=1)
 
     return _rewrite_links(body_html, fill)
 
@@ -144,12 +148,6 @@ def _page_link(tag: re.Match[str]) -> tuple[str, str] | None:
         return None
     target, _, fragment = href[1].removeprefix("page:").partition("#")
     return target, fragment
-
-
-def _with_href(tag: str, url: str, fragment: str) -> str:
-    """A tag with another href; the fragment, if there is one, replaces that of the URL."""
-    href = f"{url.partition('#')[0]}#{fragment}" if fragment else url
-    return _TAG_HREF.sub(lambda _: f' href="{escape(href)}"', tag, count=1)
 
 
 def drop_marked(text: str) -> str:

@@ -51,6 +51,7 @@ _CALL_END = re.compile(r"\s*+\)\s*+(-?%\}|\}\})")
 _BODY_END = re.compile(r"-?\s*+end\s*+-?%\}")
 _ESCAPED_END = re.compile(r"\s*+end\s*+\*/")
 _CODE = re.compile(r"^[ \t>]*+(`{3,}+(?=[^`\n]*+$)|~{3,}+)[^\n]*+|(`++)|\n[ \t]*+(?=\n)", re.MULTILINE)
+_Match = Callable[[str, int, int], re.Match[str] | None]
 
 
 class _Arguments(NamedTuple):
@@ -128,7 +129,7 @@ class _Expander:
         while self._unreadable < MAX_UNREADABLE and (sign := _SIGN.search(self._body, at)):
             is_hugo = sign[0][2:] != ""
             at = sign.end()
-            if not is_hugo and sign.start() in self._code:
+            if not is_hugo and self._is_code(sign.start()):
                 continue
             try:
                 tag = self._read_tag(sign) if is_hugo else self._read_call(sign)
@@ -153,17 +154,17 @@ class _Expander:
         name = _NAME.match(body, at, limit)
         if name is None:
             raise _UnreadableError("a shortcode without a name")
-        arguments, at = self._read_arguments(_ARGUMENT, name.end(), limit)
+        arguments, at = self._read_arguments(_ARGUMENT.match, name.end(), limit)
         end = _END.match(body, at, limit)
         if end is None or end[2] != closing[0]:
             raise _UnreadableError("a shortcode that cannot be read")
         kind: Literal["start", "single", "end"] = "end" if name[1] else "single" if end[1] else "start"
         return _Tag(kind, name[2], start, end.end(), arguments)
 
-    def _read_arguments(self, pattern: re.Pattern[str], at: int, limit: int) -> tuple[_Arguments, int]:
+    def _read_arguments(self, match: _Match, at: int, limit: int) -> tuple[_Arguments, int]:
         """The arguments that begin at a position, and where they end."""
         arguments = _Arguments({}, [])
-        while argument := pattern.match(self._body, at, limit):
+        while argument := match(self._body, at, limit):
             name, quoted, *others = argument.groups()
             value = next(filter(None, others), "") if quoted is None else quoted.replace('\\"', '"')
             if name:
@@ -194,15 +195,19 @@ class _Expander:
         name = _CALL.match(body, at, limit)
         if name is None:
             return None
-        arguments, at = self._read_arguments(_CALL_ARGUMENT, name.end(), limit)
+        arguments, at = self._read_arguments(_CALL_ARGUMENT.match, name.end(), limit)
         end = _CALL_END.match(body, at, limit)
         if end is None or not end[1].endswith(closing):
             raise _UnreadableError("a shortcode that cannot be read")
         return _Tag("start" if closing == "%}" else "single", f"%{name[1]}", start, end.end(), arguments)
 
     @cached_property
-    def _code(self) -> _Code:
-        return _Code(self._body)
+    def _code(self) -> list[tuple[int, int]]:
+        return list(_code_ranges(self._body))
+
+    def _is_code(self, at: int) -> bool:
+        index = bisect_right(self._code, (at, len(self._body))) - 1
+        return index >= 0 and at < self._code[index][1]
 
     def _pair(self, tags: list[_Tag]) -> frozenset[int]:
         """The indexes of the tags that are paired. A start without an end has no pair."""
@@ -236,7 +241,7 @@ class _Expander:
             self._tell(tag.start, "the end of a shortcode that does not begin", "remove it, or write its beginning")
         elif tag.kind == "start" and _needs_end(tag):
             self._tell(tag.start, f"the shortcode {name[:40]!r} has no end", "write its end")
-        elif name in _SHOWN or name == "param" or tag.start not in self._code:
+        elif name in _SHOWN or name == "param" or not self._is_code(tag.start):
             return self._show(tag, "", tag.end)
         return self._body[tag.start : tag.end]
 
@@ -260,47 +265,38 @@ def _needs_end(start: _Tag) -> bool:
     return start.name in _PAIRS or start.name.startswith("%")
 
 
-class _Code:
-    """Where code is in a Markdown text: fences and spans."""
-
-    def __init__(self, text: str) -> None:
-        self._ranges: list[tuple[int, int]] = []
-        self._read(text)
-
-    def __contains__(self, at: int) -> bool:
-        index = bisect_right(self._ranges, (at, len(self._ranges))) - 1
-        return index >= 0 and at < self._ranges[index][1]
-
-    def _read(self, text: str) -> None:
-        ticks: list[re.Match[str]] = []  # of one paragraph
-        fence: re.Match[str] | None = None
-        for sign in _CODE.finditer(text):
-            if fence is not None:
-                if sign[1] and sign[1].startswith(fence[1]) and sign[0].rstrip().endswith(sign[1]):
-                    self._ranges.append((fence.start(), sign.end()))
-                    fence = None
-            elif sign[2]:
-                ticks.append(sign)
-            else:
-                self._add_spans(ticks)
-                ticks = []
-                fence = sign if sign[1] else None
-        self._add_spans(ticks)
+def _code_ranges(text: str) -> Iterator[tuple[int, int]]:
+    """Where code is in a Markdown text: fences and spans, in order."""
+    ticks: list[re.Match[str]] = []  # of one paragraph
+    fence: re.Match[str] | None = None
+    for sign in _CODE.finditer(text):
         if fence is not None:
-            self._ranges.append((fence.start(), len(text)))
+            if sign[1] and sign[1].startswith(fence[1]) and sign[0].rstrip().endswith(sign[1]):
+                yield fence.start(), sign.end()
+                fence = None
+        elif sign[2]:
+            ticks.append(sign)
+        else:
+            yield from _span_ranges(ticks)
+            ticks = []
+            fence = sign if sign[1] else None
+    yield from _span_ranges(ticks)
+    if fence is not None:
+        yield fence.start(), len(text)
 
-    def _add_spans(self, ticks: list[re.Match[str]]) -> None:
-        following: dict[str, list[int]] = {}
-        for index in range(len(ticks) - 1, -1, -1):
-            following.setdefault(ticks[index][2], []).append(index)
-        index = 0
-        while index < len(ticks):
-            same = following[ticks[index][2]]
-            while same and same[-1] <= index:
-                same.pop()
-            if same:
-                self._ranges.append((ticks[index].start(), ticks[same[-1]].end()))
-            index = same[-1] + 1 if same else index + 1
+
+def _span_ranges(ticks: list[re.Match[str]]) -> Iterator[tuple[int, int]]:
+    following: dict[str, list[int]] = {}
+    for index in range(len(ticks) - 1, -1, -1):
+        following.setdefault(ticks[index][2], []).append(index)
+    index = 0
+    while index < len(ticks):
+        same = following[ticks[index][2]]
+        while same and same[-1] <= index:
+            same.pop()
+        if same:
+            yield ticks[index].start(), ticks[same[-1]].end()
+        index = same[-1] + 1 if same else index + 1
 
 
 def _highlight(arguments: _Arguments, inside: str) -> str:

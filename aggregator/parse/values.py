@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeGuard
 
@@ -36,9 +35,9 @@ def meaning(value: object) -> object:
     return value.value if isinstance(value, Scalar) else value
 
 
-def lower_keys(item: Mapping[Any, Any]) -> dict[str, Any]:
-    """A map with its keys in lower case, without keys that are no text."""
-    return {key.lower(): value for key, value in item.items() if isinstance(key, str)}
+def lower_keys(item: object) -> dict[str, Any]:
+    """A map with its keys in lower case, without keys that are no text; an empty one for what is no map."""
+    return {key.lower(): value for key, value in item.items() if isinstance(key, str)} if isinstance(item, dict) else {}
 
 
 def is_text(value: object) -> TypeGuard[str]:

@@ -29,7 +29,7 @@ def _parse(fm: str, first_line: int, matter: FrontMatter) -> dict[str, Any]:
         line, column = long_key
         raise FrontMatterError.too_deep(first_line + line - 1, column)
     try:
-        return tomllib.loads(fm, parse_float=_number)
+        return tomllib.loads(fm, parse_float=lambda spelling: Scalar(spelling.replace("_", ""), float(spelling)))
     except RecursionError:
         raise FrontMatterError.too_deep(first_line, 1) from None
     except ValueError as error:  # also for a number with thousands of digits
@@ -42,7 +42,3 @@ def _parse(fm: str, first_line: int, matter: FrontMatter) -> dict[str, Any]:
             raise FrontMatterError(first_line, 1, what, hint) from None
         what = f"front matter is not valid TOML: {fault.what}"
         raise FrontMatterError(first_line + fault.line - 1, fault.column, what, fault.hint) from None
-
-
-def _number(spelling: str) -> Scalar:
-    return Scalar(spelling.replace("_", ""), float(spelling))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, time
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, Self
@@ -151,7 +151,13 @@ class FrontMatter:
         """The likely typos, without those whose right spelling is present too."""
         if not self._near_misses:
             return self._near_misses
-        missing = (_without_present(miss, self.values) for miss in self._near_misses)
+        missing = (
+            miss._replace(
+                meant=None if miss.meant in self.values else miss.meant,
+                hiding=tuple(key for key in miss.hiding if key not in self.values),
+            )
+            for miss in self._near_misses
+        )
         return [miss for miss in missing if miss.meant or miss.hiding]
 
     def canonical_name(self, key: str) -> str | None:
@@ -254,12 +260,6 @@ def _other_keys(allowed: AllowedKeys, keys: tuple[str, ...]) -> tuple[tuple[str,
 def place_at(text: str, first_line: int, offset: int) -> tuple[int, int]:
     """Line and column, from 1, of an offset in a text that begins at `first_line` of its file."""
     return first_line + text.count("\n", 0, offset), offset - text.rfind("\n", 0, offset)
-
-
-def _without_present(miss: NearMiss, values: Container[str | None]) -> NearMiss:
-    """The near miss without the keys that are present in their right spelling."""
-    meant = None if miss.meant in values else miss.meant
-    return miss._replace(meant=meant, hiding=tuple(key for key in miss.hiding if key not in values))
 
 
 @lru_cache(maxsize=1024)
