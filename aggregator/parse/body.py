@@ -252,11 +252,7 @@ def _shown_value(key: str, value: str) -> str | None:
 
 def _escaped(text: str) -> str:
     """The text as markup that every parser reads alike."""
-    if MARK in text:
-        text = drop_marked(text)
-    if "&" in text:
-        text = _decoded(text).replace("&", "&amp;")
-    return text.replace("<", "&lt;").replace('"', "&quot;")
+    return _encoded(_decoded(drop_marked(text)))
 
 
 def _decoded(text: str) -> str:

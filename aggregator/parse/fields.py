@@ -397,7 +397,8 @@ class Fields:
         has_words = self._layout == "jekyll" and is_text(value.value) and key not in ("category", "tag")
         stated = value.value if isinstance(value.value, list) else [value.value]
         if has_words:
-            stated = _words(value.value[:MAX_RAW])
+            text = value.value[:MAX_RAW]
+            stated = text.split(",") if "," in text else text.split()
         if self._layout == "jekyll":
             stated = [name for item in stated for name in (item if isinstance(item, list) else [item])]
         if self._layout != "plain":  # site generators ignore null
@@ -652,11 +653,6 @@ def _no_place(_index: int, *, of_value: bool = False) -> tuple[int, int]:  # noq
 def _place(value: Value) -> tuple[int, int]:
     """Line and column of a value in the file of the record; 0 if another file states it."""
     return (0, 0) if value.file else (value.line, value.column)
-
-
-def _words(text: str) -> list[str]:
-    """The parts between commas, or without commas the words."""
-    return text.split(",") if "," in text else text.split()
 
 
 def hides_page(pair: tuple[str, Value]) -> bool:

@@ -31,10 +31,8 @@ _DIFFERENCES = [
     ("&", r"&(?:(?<=[\n :?,\[{-] &)|(?<=[\n:,\[{]&))"),  # anchors; without anchors there are no aliases
     ("!", r"!(?:(?<=[\n :?,\[{-] !)|(?<=[\n:,\[{]!))"),  # tags
     *((sign, rf"\{sign}[-+0-9]*+ *+(?:#|\n\s*+\Z)") for sign in "|>"),  # possibly empty block texts at the end
-    (
-        ":",
-        r":[ \n]++(?:0[0-9A-Za-z_]|-0|\+|-?[0-9]*_|#)",
-    ),  # integers spelled unlike in Python, or on another line
+    # integers spelled unlike in Python, or on another line
+    (":", r":[ \n]++(?:0[0-9A-Za-z_]|-0|\+|-?[0-9]*_|#)"),
 ]
 _ITEM = r"""(?:[A-Za-z0-9][^\n\[\]{},:#'"\\&*!|>%@`?]*|"[^"\\\n]*"|'[^'\n]*')"""
 # flow lists and maps, unless they are plain texts on one line

@@ -14,7 +14,6 @@ from aggregator.toml_positions import open_brackets
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 _CLOSING = {"{": "}", "[": "]"}
 _CONSTANTS = ("NaN", "Infinity", "-Infinity")
-_LINTER = "check it with a JSON linter"
 # how the message of `json` begins, what is wrong, hint
 _MESSAGES = (
     ("Expecting property name", "a key is missing or not in double quotes", 'write "key": value'),
@@ -75,7 +74,7 @@ def _parse(fm: str, first_line: int) -> list[tuple[str, Any]]:
         )
     except json.JSONDecodeError as error:
         known = ((what, hint) for start, what, hint in _MESSAGES if error.msg.startswith(start))
-        what, hint = next(known, ("it cannot be read", _LINTER))
+        what, hint = next(known, ("it cannot be read", "check it with a JSON linter"))
         at = _text_around(fm, error.pos)
         if brackets := open_brackets(_TOKEN.finditer(fm)):
             at, what, hint = brackets[-1], "a bracket is not closed", "close the bracket"
