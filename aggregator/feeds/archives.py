@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from aggregator.feeds.published import TopicTerms
 from aggregator.feeds.window import (
-    ENTRY_COLUMNS,
+    FEED_ENTRIES,
     WINDOW_FACTOR,
     FeedLoader,
     Merged,
@@ -42,14 +42,8 @@ _Waiting = tuple[int, int, int]
 """When the oldest unsealed entry of a feed was released, the key of the feed, how many pages to seal."""
 
 _UNSEALED = (
-    select(
-        feed_entry.c.released_at,
-        feed_entry.c.joined_at,
-        entry.c.links_hash,
-        *ENTRY_COLUMNS,
-    )
-    .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.page.is_(None), feed_entry.c.left_at.is_(None))
+    FEED_ENTRIES.add_columns(feed_entry.c.joined_at)
+    .where(feed_entry.c.page.is_(None))
     # an expression, or SQLite would choose the index that sorts by both, and read the sealed entries too
     .order_by(feed_entry.c.released_at, feed_entry.c.published_at + 0, entry.c.uid)
 )

@@ -14,17 +14,16 @@ from sqlalchemy import Connection, bindparam, or_, select
 
 from aggregator.errors import RenderError
 from aggregator.feeds.duplicates import read_others
-from aggregator.feeds.omitted import NOTHING_OMITTED, Omitted
 from aggregator.feeds.published import TopicTerms, describe, topic_title
 from aggregator.feeds.rules import fold
 from aggregator.model import (
-    ALL_FIT,
+    NOTHING_OMITTED,
     ArchivePage,
     Content,
     Entry,
     Feed,
-    Fitting,
     Older,
+    Omitted,
     Related,
     Withdrawal,
     read_content,
@@ -47,7 +46,7 @@ MAX_CANDIDATES = 10_000
 ENTRY_BATCH = 1000
 MAX_CACHED = 20_000
 
-ENTRY_COLUMNS = (
+_ENTRY_COLUMNS = (
     entry.c.id,
     entry.c.uid,
     entry.c.format_ids,
@@ -55,46 +54,33 @@ ENTRY_COLUMNS = (
     entry.c.published_at,
     entry.c.updated_at,
 )
-"""The last columns of every row that becomes an entry: the same values give the same entry."""
+"""The first columns of every row that becomes an entry: the same values give the same entry."""
 
 # Built once: SQLAlchemy takes longer to build and to look up a statement than SQLite takes to run it.
-_COLUMNS = (
-    feed_entry.c.released_at,
-    entry.c.released_at.label("first_released_at"),
-    entry.c.links_hash,
-    *ENTRY_COLUMNS,
-)
-_NEWEST_FIRST = (feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
-_WINDOW = (
-    select(*_COLUMNS)
+FEED_ENTRIES = (
+    select(
+        *_ENTRY_COLUMNS, feed_entry.c.released_at, entry.c.released_at.label("first_released_at"), entry.c.links_hash
+    )
     .join(entry, entry.c.id == feed_entry.c.entry_id)
     .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_at.is_(None))
-    .order_by(*_NEWEST_FIRST)
-    .limit(bindparam("most"))
-    .offset(bindparam("after"))
 )
+"""The entries of a feed."""
+NEWEST_FIRST = (feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
+_WINDOW = FEED_ENTRIES.order_by(*NEWEST_FIRST).limit(bindparam("most")).offset(bindparam("after"))
 _YOUNG_WINDOW = _WINDOW.where(
     # an entry is never placed before its date, so the index bounds the search
     feed_entry.c.released_at > bindparam("since"),
     or_(feed_entry.c.published_at > bindparam("since"), feed_entry.c.published_at == NEVER),
     or_(feed_entry.c.published_at != NEVER, entry.c.released_at > bindparam("since")),
 )
-_PAGE = (
-    select(*_COLUMNS)
-    .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(
-        feed_entry.c.feed_id == bindparam("feed_id"),
-        feed_entry.c.page == bindparam("number"),
-        feed_entry.c.left_at.is_(None),
-    )
+_PAGE = FEED_ENTRIES.where(feed_entry.c.page == bindparam("number")).order_by(
     # an expression, or SQLite would choose the index that sorts, and read the whole feed for each page
-    .order_by((feed_entry.c.released_at + 0).desc(), *_NEWEST_FIRST[1:])
+    (feed_entry.c.released_at + 0).desc(),
+    *NEWEST_FIRST[1:],
 )
 _MEMBERS = (
-    select(entry.c.id, entry.c.uid, feed_entry.c.page)
-    .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_at.is_(None))
-    .order_by(*_NEWEST_FIRST)
+    FEED_ENTRIES.with_only_columns(entry.c.id, entry.c.uid, feed_entry.c.page)
+    .order_by(*NEWEST_FIRST)
     .limit(bindparam("most"))
 )
 _WITHDRAWN = (
@@ -174,11 +160,9 @@ class FeedLoader:
         if other is not None and other.all_rows == rows and other.feed.withdrawn == withdrawn:
             return other
         feed, merged = self._load_feed(connection, row, rows, withdrawn, terms)
-        fitting = self._fit(feed)
-        omitted = NOTHING_OMITTED
-        if fitting is not ALL_FIT:
-            places = (fitting.left_out, fitting.too_large, fitting.shortened)
-            omitted = Omitted(*(frozenset(rows[place].id for place in group) for group in places))
+        omitted = self._fit(feed)
+        if omitted is not NOTHING_OMITTED:
+            omitted = omitted.keyed([row.id for row in rows])
         return self._omit(row, cut_at, rows, feed, omitted, merged)
 
     def load_last(self, connection: Connection, row: AnyRow, terms: TopicTerms) -> Window:
@@ -208,20 +192,20 @@ class FeedLoader:
     ) -> Window:
         rows = all_rows
         if omitted is not NOTHING_OMITTED:
-            pairs = [pair for pair in zip(rows, feed.entries, strict=True) if pair[0].id not in omitted.entries]
+            pairs = [pair for pair in zip(rows, feed.entries, strict=True) if pair[0].id not in omitted.left_out]
             rows = [row for row, _ in pairs]
             entries = tuple(entry.without_body() if row.id in omitted.shortened else entry for row, entry in pairs)
             feed = replace(feed, entries=entries)
         return Window(feed, rows, all_rows, omitted, merged, cut_at, self._stale_at(row, rows))
 
-    def _fit(self, feed: Feed) -> Fitting:
-        """Which entries fit. An entry that cannot be rendered counts as fitting; rendering reports it."""
+    def _fit(self, feed: Feed) -> Omitted:
+        """Which entries do not fit. An entry that cannot be rendered counts as fitting; rendering reports it."""
         from aggregator.render import fit_entries
 
         try:
             return fit_entries(feed, self._site, self._options)
         except RenderError:
-            return ALL_FIT
+            return NOTHING_OMITTED
 
     @staticmethod
     def find_older(connection: Connection, row: AnyRow, window: Window) -> Window:
@@ -306,7 +290,7 @@ class FeedLoader:
             found = connection.execute(_BODIES, {"ids": [row.id for row in rows]})
             bodies = _with_urls(connection, {row.entry_id: row.html for row in found})
         # the same object as before, because caches of rendered entries look for it
-        entries = [self._make_entry(row[-len(ENTRY_COLUMNS) :], *contents[row.id], terms) for row in rows]
+        entries = [self._make_entry(row[: len(_ENTRY_COLUMNS)], *contents[row.id], terms) for row in rows]
         if bodies:
             entries = [_with_body(entry, bodies.get(row.id, "")) for row, entry in zip(rows, entries, strict=True)]
         if merged:
@@ -451,7 +435,7 @@ def _with_urls(connection: Connection, bodies: dict[int, str]) -> dict[int, str]
 
 
 def _make_entry(values: Sequence[Any], content: Content, named: NamedTopics, terms: TopicTerms) -> Entry:
-    """The entry of the values of `ENTRY_COLUMNS`, without its body."""
+    """The entry of the values of `_ENTRY_COLUMNS`, without its body."""
     _, uid, format_ids, _, published_at, updated_at = values
     updated = from_us(updated_at)
     return Entry(
