@@ -109,9 +109,7 @@ def canonical_link(url: str) -> str:
 
 def page_key(url: str | None) -> bytes | None:
     """Like `link_key`, but equal too for a folder and the index page in it, two names of one file on most servers."""
-    if url is None:
-        return None
-    return link_key(_INDEX_PAGE.sub("/", url))
+    return None if url is None else link_key(_INDEX_PAGE.sub("/", url))
 
 
 def link_key(url: str | None) -> bytes | None:

@@ -288,8 +288,5 @@ def _is_new(member: AnyRow, row: AnyRow) -> bool:
 
 def _page_digest(rows: Sequence[AnyRow], merged: Merged, *, full: bool) -> bytes:
     """The digest of what a page shows of these entries, newest first; `full`: with their bodies."""
-    return json_digest([[*_page_facts(row), *merged_facts(merged, row), *links_facts(row, full=full)] for row in rows])
-
-
-def _page_facts(row: AnyRow) -> list[object]:
-    return [row.uid, row.visible_hash.hex(), row.updated_at, row.published_at]
+    facts = ((row, [row.uid, row.visible_hash.hex(), row.updated_at, row.published_at]) for row in rows)
+    return json_digest([[*own, *merged_facts(merged, row), *links_facts(row, full=full)] for row, own in facts])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, or_, select
 
@@ -101,6 +101,7 @@ Merged = Mapping[int, tuple[Related, ...]]
 """The links of merged duplicates, by the key of the entry that represents them."""
 NamedTopics = tuple[tuple[str, str], ...]
 """The topics of an entry as (key, shown name)."""
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,9 @@ class FeedLoader:
         if other is not None and other.all_rows == rows and other.feed.withdrawn == withdrawn:
             return other
         feed, merged = self._load_feed(connection, row, rows, withdrawn, terms)
-        omitted = self._fit(feed)
+        omitted = self._measure(
+            lambda render: render.fit_entries(feed, self._site, self._options), otherwise=NOTHING_OMITTED
+        )
         if omitted is not NOTHING_OMITTED:
             omitted = omitted.keyed([row.id for row in rows])
         return self._omit(row, cut_at, rows, feed, omitted, merged)
@@ -198,14 +201,14 @@ class FeedLoader:
             feed = replace(feed, entries=entries)
         return Window(feed, rows, all_rows, omitted, merged, cut_at, self._stale_at(row, rows))
 
-    def _fit(self, feed: Feed) -> Omitted:
-        """Which entries do not fit. An entry that cannot be rendered counts as fitting; rendering reports it."""
-        from aggregator.render import fit_entries
+    def _measure(self, measure: Callable[[Any], Measured], otherwise: Measured) -> Measured:
+        """What a function of `render` returns; `otherwise` if an entry cannot be rendered, which rendering reports."""
+        from aggregator import render  # takes long to import
 
         try:
-            return fit_entries(feed, self._site, self._options)
+            return measure(render)
         except RenderError:
-            return NOTHING_OMITTED
+            return otherwise
 
     @staticmethod
     def find_older(connection: Connection, row: AnyRow, window: Window) -> Window:
@@ -236,21 +239,16 @@ class FeedLoader:
         entries = self.load_entries(connection, rows, terms, merged, full=heading.full)
         if not heading.full:
             return entries
-        from aggregator.render import shorten_entries
-
-        try:
-            return shorten_entries(heading, entries, self._site, self._options)
-        except RenderError:
-            return entries
+        return self._measure(
+            lambda render: render.shorten_entries(heading, entries, self._site, self._options), otherwise=entries
+        )
 
     def split_pages(self, heading: Feed, entries: tuple[Entry, ...], limit: int) -> list[int]:
         """How many of the entries go into each archive page, in the order given, at most `limit` into each."""
-        from aggregator.render import split_fitting
-
-        try:
-            return split_fitting(heading, entries, self._site, self._options, limit)
-        except RenderError:
-            return [min(limit, len(entries) - start) for start in range(0, len(entries), limit)]
+        return self._measure(
+            lambda render: render.split_fitting(heading, entries, self._site, self._options, limit),
+            otherwise=[min(limit, len(entries) - start) for start in range(0, len(entries), limit)],
+        )
 
     @staticmethod
     def page_rows(connection: Connection, page: AnyRow) -> Sequence[AnyRow]:
@@ -291,10 +289,13 @@ class FeedLoader:
             bodies = _with_urls(connection, {row.entry_id: row.html for row in found})
         # the same object as before, because caches of rendered entries look for it
         entries = [self._make_entry(row[: len(_ENTRY_COLUMNS)], *contents[row.id], terms) for row in rows]
-        if bodies:
-            entries = [_with_body(entry, bodies.get(row.id, "")) for row, entry in zip(rows, entries, strict=True)]
-        if merged:
-            entries = [_with_related(entry, merged.get(row.id, ())) for row, entry in zip(rows, entries, strict=True)]
+        for place, row in enumerate(rows if bodies or merged else ()):
+            body_html, others = bodies.get(row.id), merged.get(row.id, ())
+            if body_html or others:
+                content = entries[place].content
+                related = (*content.related, *others)
+                content = content._replace(body_html=body_html or content.body_html, related=related)
+                entries[place] = entries[place]._replace(content=content)
         return tuple(entries)
 
     def read_merged(self, connection: Connection, row: AnyRow, rows: Sequence[AnyRow]) -> Merged:
@@ -446,16 +447,6 @@ def _make_entry(values: Sequence[Any], content: Content, named: NamedTopics, ter
         content=content,
         format_ids=format_ids_of(format_ids),
     )
-
-
-def _with_body(entry: Entry, body_html: str) -> Entry:
-    return entry._replace(content=entry.content._replace(body_html=body_html)) if body_html else entry
-
-
-def _with_related(entry: Entry, others: tuple[Related, ...]) -> Entry:
-    if not others:
-        return entry
-    return entry._replace(content=entry.content._replace(related=(*entry.content.related, *others)))
 
 
 def _related_links(content: Content, others: Sequence[Content]) -> tuple[Related, ...]:

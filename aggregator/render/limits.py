@@ -9,7 +9,7 @@ from aggregator.documents import archive_path
 from aggregator.model import NOTHING_OMITTED, Entry, Feed, Omitted
 from aggregator.render.assembly import Frame, count_fitting
 from aggregator.render.content import Scope
-from aggregator.render.entries import page_kinds, render_columns, render_row, scope_of
+from aggregator.render.entries import page_kinds, render_columns, scope_of
 from aggregator.render.frames import LAST_PAGE, feed_frames, heading_of, longest_page_frame
 from aggregator.settings import Format, OutputOptions, Site
 
@@ -85,8 +85,8 @@ def split_fitting(feed: Feed, entries: Sequence[Entry], site: Site, options: Out
 
 def _sizes(entry: Entry, scope: Scope, forms: tuple[Format, ...], frames: Sequence[Frame]) -> list[int]:
     """The bytes of the entry with a separator, in each format."""
-    row = render_row(entry, scope, forms)
-    return [len(row[form]) + len(frame.separator) for form, frame in zip(forms, frames, strict=True)]
+    columns = render_columns([entry], scope, forms)
+    return [len(text) + len(frame.separator) for (text,), frame in zip(columns, frames, strict=True)]
 
 
 def _rooms(frames: Sequence[Frame], max_bytes: int) -> list[int]:
