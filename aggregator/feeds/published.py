@@ -99,7 +99,10 @@ class TopicTerms:
     ) -> None:
         self.relatives = relatives
         # part of the versions of documents, so that a page is rendered again when its links differ
-        self.relatives_digests = {slug: _digest(repr(found)) for slug, found in relatives.items()}
+        self.relatives_digests = {
+            slug: blake2b(repr(found).encode(errors="replace"), digest_size=4).hexdigest()
+            for slug, found in relatives.items()
+        }
         self.published = frozenset(slugs.values()) | configured
         self._terms, self._configured = {**pins, **slugs}, configured
         self._taken = self.published.union(pins.values())
@@ -162,10 +165,6 @@ def _find_relatives(links: Mapping[str, FeedLink], parents: Mapping[str, str]) -
         )
         for slug in lines.keys() | children.keys()
     }
-
-
-def _digest(text: str) -> str:
-    return blake2b(text.encode(errors="replace"), digest_size=4).hexdigest()
 
 
 def topic_title(row: AnyRow, policy: FeedPolicy) -> str:

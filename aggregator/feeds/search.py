@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -107,11 +106,6 @@ def search(connection: Connection, loader: FeedLoader, query: Query, *, seconds:
 def _may_match(content: str, query: Query) -> bool:
     """False if the JSON of a content surely lacks a word of the query. Much faster than reading it."""
     lowered = content.lower()
-    return "\\u" in lowered or all(word in lowered for word in _plain_words(query.all))
-
-
-def _plain_words(phrases: Sequence[str]) -> Iterator[str]:
-    """Words that JSON writes as they are."""
-    for phrase in phrases:
-        if phrase.isascii() and not phrase.startswith(EXPRESSION):
-            yield from filter(str.isalnum, phrase.split())
+    # JSON writes words of ASCII letters and digits as they are
+    plain = (phrase.split() for phrase in query.all if phrase.isascii() and not phrase.startswith(EXPRESSION))
+    return "\\u" in lowered or all(word in lowered for words in plain for word in words if word.isalnum())

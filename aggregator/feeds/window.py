@@ -258,7 +258,7 @@ class FeedLoader:
     def heading(self, row: AnyRow) -> Feed:
         """The feed of `row` without entries."""
         spec = self._spec(row)
-        title = self._title(row)
+        title = self._site.title if row.id == ALL_FEED else topic_title(row, self.policy)
         return Feed(
             slug=row.slug,
             id=row.uid,
@@ -273,10 +273,6 @@ class FeedLoader:
             image=spec.image if spec else "",
             pages=row.pages if self.policy.archive else 0,
         )
-
-    def _title(self, row: AnyRow) -> str:
-        """The title of the feed; `all` has that of the site."""
-        return self._site.title if row.id == ALL_FEED else topic_title(row, self.policy)
 
     def load_entries(
         self, connection: Connection, rows: Sequence[AnyRow], terms: TopicTerms, merged: Merged, *, full: bool

@@ -71,8 +71,8 @@ def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: Outp
     Raises RenderError.
     """
     heading = heading_of(feed)
-    titled = replace(heading, title=reader_title(heading.title, site))
-    frame = atom.render_page_frame(titled, replace(page, entries=()), site, options)
+    for_readers = replace(heading, title=reader_title(heading.title, site))
+    frame = atom.render_page_frame(for_readers, replace(page, entries=()), site, options)
     entries, *lines = render_columns(page.entries, scope_of(heading, site), page_kinds(options))
     body = assemble(frame, entries, (), options.max_bytes)
     sealed = Document(archive_path(feed.slug, page.number), body)
