@@ -29,7 +29,7 @@ from aggregator.settings import FeedPolicy
 from aggregator.store.database import plain_rows
 from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, PAGE_DIRTY, AnyRow, archive_page, entry, feed, feed_entry
-from aggregator.store.session import Writer, execute_many, from_us
+from aggregator.store.session import Writer, execute_many, from_us, parts
 
 PAGE_BATCH = 100
 MAX_SEALED = 2000
@@ -228,7 +228,7 @@ def _refresh_page(connection: Connection, loader: FeedLoader, page: AnyRow) -> b
     """Whether the page got a new version."""
     rows = loader.page_rows(connection, page)
     values: dict[str, object] = {"dirty": False}
-    digest = _page_digest(rows, loader.read_merged(connection, page, rows), full=loader.is_full(page))
+    digest = _page_digest(rows, loader.read_merged(connection, page, rows), full=loader.policy.is_full(page.slug))
     is_changed = bool(digest != page.shown_hash)
     if is_changed:
         key = {"feed_id": page.feed_id, "number": page.number}
@@ -269,11 +269,9 @@ def load_pages(
     connection: Connection, loader: FeedLoader, terms: TopicTerms, keys: Sequence[PageKey]
 ) -> Iterator[tuple[Feed, ArchivePage]]:
     """These archive pages in the order given, each with the heading of its feed."""
-    slugs = sorted({slug for slug, _ in keys})
-    feeds = {}
-    for start in range(0, len(slugs), PAGE_BATCH):
-        for row in connection.execute(select(feed).where(feed.c.slug.in_(slugs[start : start + PAGE_BATCH]))):
-            feeds[row.slug] = row
+    feeds: dict[str, AnyRow] = {}
+    for slugs in parts({slug for slug, _ in keys}, PAGE_BATCH):
+        feeds.update((row.slug, row) for row in connection.execute(select(feed).where(feed.c.slug.in_(slugs))))
     for slug, number in keys:
         row = feeds[slug]
         key = (archive_page.c.feed_id == row.id, archive_page.c.number == number)

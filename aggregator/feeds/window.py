@@ -133,17 +133,15 @@ class FeedLoader:
     def __init__(self, policy: FeedPolicy, site: Site, options: OutputOptions) -> None:
         self.policy, self._site, self._options = policy, site, options
         self._contents: OrderedDict[tuple[int, bytes], tuple[Content, NamedTopics]] = OrderedDict()
-        self._named_topics = lru_cache(MAX_CACHED)(self._name_topics)
+        self._named_topics = lru_cache(MAX_CACHED)(
+            lambda stated: tuple(policy.tables.shown_names(stated, topic_key).items())
+        )
         self._make_entry = lru_cache(MAX_CACHED)(_make_entry)
 
     def limit(self, row: AnyRow) -> int:
         """How many entries the documents of a feed have, and each of its archive pages."""
         spec = self._spec(row)
         return (spec.limit if spec else None) or self.policy.limit
-
-    def is_full(self, row: AnyRow) -> bool:
-        """Whether the documents and archive pages of a feed have bodies."""
-        return self.policy.is_full(row.slug)
 
     def _spec(self, row: AnyRow) -> FeedSpec | None:
         return self.policy.specs.get(row.slug)
@@ -266,7 +264,7 @@ class FeedLoader:
             description=describe(row, self.policy, title, self._site),
             language=(spec.language if spec else "") or self._site.language,
             updated=from_us(row.updated_at),
-            full=self.is_full(row),
+            full=self.policy.is_full(row.slug),
             version=row.version,
             entries=(),
             withdrawn=(),
@@ -306,9 +304,6 @@ class FeedLoader:
             key: _related_links(contents[key][0], [contents[row.id][0] for row in group])
             for key, group in others.items()
         }
-
-    def _name_topics(self, stated: tuple[str, ...]) -> NamedTopics:
-        return tuple(self.policy.tables.shown_names(stated, topic_key).items())
 
     def _read_window(
         self, connection: Connection, row: AnyRow, cut_at: int, earlier: Window | None = None
