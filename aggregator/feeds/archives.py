@@ -213,15 +213,14 @@ def refresh_pages(writer: Writer, loader: FeedLoader, stopped: Callable[[], None
         .limit(PAGE_BATCH)
     )
     changed: set[PageKey] = set()
-    with writer.read() as connection:
-        more = connection.execute(dirty).first() is not None
-    while more:
+    while True:
         stopped()
-        with writer.write() as connection:
+        with writer.read() as connection:
             pages = connection.execute(dirty).all()
+        if not pages:
+            return changed
+        with writer.write() as connection:
             changed.update((page.slug, page.number) for page in pages if _refresh_page(connection, loader, page))
-        more = len(pages) == PAGE_BATCH
-    return changed
 
 
 def _refresh_page(connection: Connection, loader: FeedLoader, page: AnyRow) -> bool:
