@@ -25,10 +25,6 @@ _MEMBERSHIP = update(feed_entry).where(
 _RETURN = _MEMBERSHIP.values(left_at=None, left_by=None, joined_at=bindparam("now"))
 _LEAVE = _MEMBERSHIP.values(left_at=bindparam("now"), left_by=bindparam("clause"))
 _SET_TIME = _MEMBERSHIP.values(released_at=bindparam("time"))
-_COLUMNS = tuple(
-    getattr(feed_entry.c, name)
-    for name in ("entry_id", "feed_id", "released_at", "page", "joined_at", "left_at", "left_by")
-)
 _ADD_TO_SIZE = (
     update(feed)
     .where(feed.c.id == bindparam("feed_id"))
@@ -307,6 +303,6 @@ def _memberships(connection: Connection, entry_ids: Collection[int]) -> dict[int
     """Open and closed memberships, by entry and feed."""
     memberships: dict[int, dict[int, AnyRow]] = defaultdict(dict)
     if entry_ids:
-        for row in connection.execute(select(*_COLUMNS).where(feed_entry.c.entry_id.in_(entry_ids))):
+        for row in connection.execute(select(feed_entry).where(feed_entry.c.entry_id.in_(entry_ids))):
             memberships[row.entry_id][row.feed_id] = row
     return memberships
