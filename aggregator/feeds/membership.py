@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
-from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, insert, literal_column, null, select, update
 
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.duplicates import DUPLICATES, links_of, note_links, read_groups
@@ -22,7 +22,7 @@ _JOIN, _NEW_FEED = insert(feed_entry), insert(feed)
 _MEMBERSHIP = update(feed_entry).where(
     feed_entry.c.entry_id == bindparam("of_entry"), feed_entry.c.feed_id == bindparam("of_feed")
 )
-_RETURN = _MEMBERSHIP.values(left_at=None, left_by=None, joined_at=bindparam("now"))
+_RETURN = _MEMBERSHIP.values(left_at=null(), left_by=null(), joined_at=bindparam("now"))
 _LEAVE = _MEMBERSHIP.values(left_at=bindparam("now"), left_by=bindparam("clause"))
 _SET_TIME = _MEMBERSHIP.values(released_at=bindparam("time"))
 _ADD_TO_SIZE = (
