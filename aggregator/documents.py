@@ -39,10 +39,14 @@ _TYPES = MimeTypes()
 _TYPES.add_type("text/javascript", ".js")  # RFC 9239, as Python 3.12 has it
 
 
+def feed_names(options: OutputOptions) -> list[str]:
+    """The names of the documents of `render_feed`."""
+    return [FILE_NAMES[form] for form in options.formats] + [PAGE] * options.pages
+
+
 def feed_paths(slug: str, options: OutputOptions) -> tuple[str, ...]:
     """The paths of the documents of `render_feed`."""
-    names = [FILE_NAMES[form] for form in options.formats] + [PAGE] * options.pages
-    return tuple(f"{slug}/{name}" for name in names)
+    return tuple(f"{slug}/{name}" for name in feed_names(options))
 
 
 def archive_path(slug: str, number: int) -> str:

@@ -45,16 +45,13 @@ def http_url(text: str) -> str | None:
     text = few_marks(_URL_NOISE.sub("", text))  # urlsplit normalises it
     try:
         parts = urlsplit(text)
-        port = parts.port
-        host = parts.hostname
-        if parts.scheme not in ("http", "https") or not host or parts.username is not None or len(host) > _MAX_HOST:
+        port, name = parts.port, parts.hostname or ""
+        if parts.scheme not in ("http", "https") or parts.username is not None or len(name) > _MAX_HOST:
             return None
-        host = host if host.isascii() else host.encode("idna").decode()
-    except ValueError:  # an invalid URL; UnicodeError is a ValueError
+    except ValueError:  # an invalid URL
         return None
-    if _IP_V6.fullmatch(host) and ":" in host:
-        host = f"[{host}]"
-    elif not _HOST.fullmatch(host):
+    host = f"[{name}]" if ":" in name and _IP_V6.fullmatch(name) else _checked_host(name)
+    if not host:
         return None
     authority = host if port is None else f"{host}:{port}"
     rest = text.split("://", 1)[1]
@@ -109,9 +106,7 @@ def canonical_link(url: str) -> str:
 
 def page_key(url: str | None) -> bytes | None:
     """Like `link_key`, but equal too for a folder and the index page in it, two names of one file on most servers."""
-    if url is None:
-        return None
-    return link_key(_INDEX_PAGE.sub("/", url))
+    return None if url is None else link_key(_INDEX_PAGE.sub("/", url))
 
 
 def link_key(url: str | None) -> bytes | None:

@@ -319,16 +319,32 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitting:
-    """Which entries of a feed fit into its documents, by their positions among its entries."""
+class Omitted:
+    """The entries of a feed that `output.max_bytes` keeps out of its documents, in whole or in part: by their positions
+    among its entries, or by their keys in the store."""
 
     left_out: frozenset[int] = frozenset()  # there is no room for them
     too_large: frozenset[int] = frozenset()  # of these: they do not fit into a document of their own
     shortened: frozenset[int] = frozenset()  # without their body, with which they would not fit into a document
 
+    def keyed(self, keys: Sequence[int]) -> Omitted:
+        """The same by keys; `keys` are those of all entries, in their order."""
+        groups = (self.left_out, self.too_large, self.shortened)
+        return Omitted(*(frozenset(keys[place] for place in group) for group in groups))
 
-ALL_FIT = Fitting()
-"""Every entry is shown as it is."""
+    def to_json(self) -> str | None:
+        """The value of `feed.left_out`; None if nothing is omitted."""
+        if self == NOTHING_OMITTED:
+            return None
+        return json.dumps([sorted(self.left_out), sorted(self.too_large), sorted(self.shortened)])
+
+    @classmethod
+    def from_json(cls, stored: str | None) -> Omitted:
+        """The inverse of `to_json`."""
+        return NOTHING_OMITTED if stored is None else cls(*map(frozenset, json.loads(stored)))
+
+
+NOTHING_OMITTED = Omitted()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from aggregator.feeds.published import TopicTerms
 from aggregator.feeds.window import (
-    ENTRY_COLUMNS,
+    FEED_ENTRIES,
     WINDOW_FACTOR,
     FeedLoader,
     Merged,
@@ -29,7 +29,7 @@ from aggregator.settings import FeedPolicy
 from aggregator.store.database import plain_rows
 from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, PAGE_DIRTY, AnyRow, archive_page, entry, feed, feed_entry
-from aggregator.store.session import Writer, execute_many, from_us
+from aggregator.store.session import Writer, execute_many, from_us, parts
 
 PAGE_BATCH = 100
 MAX_SEALED = 2000
@@ -42,14 +42,8 @@ _Waiting = tuple[int, int, int]
 """When the oldest unsealed entry of a feed was released, the key of the feed, how many pages to seal."""
 
 _UNSEALED = (
-    select(
-        feed_entry.c.released_at,
-        feed_entry.c.joined_at,
-        entry.c.links_hash,
-        *ENTRY_COLUMNS,
-    )
-    .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.page.is_(None), feed_entry.c.left_at.is_(None))
+    FEED_ENTRIES.add_columns(feed_entry.c.joined_at)
+    .where(feed_entry.c.page.is_(None))
     # an expression, or SQLite would choose the index that sorts by both, and read the sealed entries too
     .order_by(feed_entry.c.released_at, feed_entry.c.published_at + 0, entry.c.uid)
 )
@@ -219,22 +213,21 @@ def refresh_pages(writer: Writer, loader: FeedLoader, stopped: Callable[[], None
         .limit(PAGE_BATCH)
     )
     changed: set[PageKey] = set()
-    with writer.read() as connection:
-        more = connection.execute(dirty).first() is not None
-    while more:
+    while True:
         stopped()
-        with writer.write() as connection:
+        with writer.read() as connection:
             pages = connection.execute(dirty).all()
+        if not pages:
+            return changed
+        with writer.write() as connection:
             changed.update((page.slug, page.number) for page in pages if _refresh_page(connection, loader, page))
-        more = len(pages) == PAGE_BATCH
-    return changed
 
 
 def _refresh_page(connection: Connection, loader: FeedLoader, page: AnyRow) -> bool:
     """Whether the page got a new version."""
     rows = loader.page_rows(connection, page)
     values: dict[str, object] = {"dirty": False}
-    digest = _page_digest(rows, loader.read_merged(connection, page, rows), full=loader.is_full(page))
+    digest = _page_digest(rows, loader.read_merged(connection, page, rows), full=loader.policy.is_full(page.slug))
     is_changed = bool(digest != page.shown_hash)
     if is_changed:
         key = {"feed_id": page.feed_id, "number": page.number}
@@ -275,11 +268,9 @@ def load_pages(
     connection: Connection, loader: FeedLoader, terms: TopicTerms, keys: Sequence[PageKey]
 ) -> Iterator[tuple[Feed, ArchivePage]]:
     """These archive pages in the order given, each with the heading of its feed."""
-    slugs = sorted({slug for slug, _ in keys})
-    feeds = {}
-    for start in range(0, len(slugs), PAGE_BATCH):
-        for row in connection.execute(select(feed).where(feed.c.slug.in_(slugs[start : start + PAGE_BATCH]))):
-            feeds[row.slug] = row
+    feeds: dict[str, AnyRow] = {}
+    for slugs in parts({slug for slug, _ in keys}, PAGE_BATCH):
+        feeds.update((row.slug, row) for row in connection.execute(select(feed).where(feed.c.slug.in_(slugs))))
     for slug, number in keys:
         row = feeds[slug]
         key = (archive_page.c.feed_id == row.id, archive_page.c.number == number)
@@ -294,8 +285,5 @@ def _is_new(member: AnyRow, row: AnyRow) -> bool:
 
 def _page_digest(rows: Sequence[AnyRow], merged: Merged, *, full: bool) -> bytes:
     """The digest of what a page shows of these entries, newest first; `full`: with their bodies."""
-    return json_digest([[*_page_facts(row), *merged_facts(merged, row), *links_facts(row, full=full)] for row in rows])
-
-
-def _page_facts(row: AnyRow) -> list[object]:
-    return [row.uid, row.visible_hash.hex(), row.updated_at, row.published_at]
+    facts = ((row, [row.uid, row.visible_hash.hex(), row.updated_at, row.published_at]) for row in rows)
+    return json_digest([[*own, *merged_facts(merged, row), *links_facts(row, full=full)] for row, own in facts])

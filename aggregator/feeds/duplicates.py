@@ -56,14 +56,7 @@ def read_groups(
     """Groups of memberships with one feed and one link, of published entries that the rule of the feed takes, in order
     of release: the first of each group is the representative."""
     rows = connection.execute(
-        select(
-            feed_entry.c.feed_id,
-            feed_entry.c.entry_id,
-            feed_entry.c.page,
-            feed_entry.c.joined_at,
-            feed_entry.c.left_at,
-            entry.c.link_key,
-        )
+        select(feed_entry, entry.c.link_key)
         .join(entry, entry.c.id == feed_entry.c.entry_id)
         .where(
             entry.c.link_key.in_(links),

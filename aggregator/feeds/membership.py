@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from functools import lru_cache, partial
-from typing import Any
+from functools import partial
 
-from sqlalchemy import Connection, Update, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, insert, literal_column, null, select, update
 
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.duplicates import DUPLICATES, links_of, note_links, read_groups
@@ -20,6 +19,12 @@ from aggregator.store.session import Writer, execute_many
 from aggregator.topics import TopicTables
 
 _JOIN, _NEW_FEED = insert(feed_entry), insert(feed)
+_MEMBERSHIP = update(feed_entry).where(
+    feed_entry.c.entry_id == bindparam("of_entry"), feed_entry.c.feed_id == bindparam("of_feed")
+)
+_RETURN = _MEMBERSHIP.values(left_at=null(), left_by=null(), joined_at=bindparam("now"))
+_LEAVE = _MEMBERSHIP.values(left_at=bindparam("now"), left_by=bindparam("clause"))
+_SET_TIME = _MEMBERSHIP.values(released_at=bindparam("time"))
 _ADD_TO_SIZE = (
     update(feed)
     .where(feed.c.id == bindparam("feed_id"))
@@ -41,7 +46,7 @@ def apply_changes(connection: Connection, writer: Writer, feeds: ActiveFeeds, ch
     if changes.withdrawn:
         close_memberships(connection, writer, feeds, changes.withdrawn)
     if changes.relinked:
-        _mark_full_feeds(connection, feeds, changes.relinked)
+        _mark_full_feeds(connection, writer, feeds, changes.relinked)
 
 
 def place_entries(
@@ -75,11 +80,11 @@ def try_entries(
     _merge_placed(connection, writer, entries, rules.merging)
 
 
-class _Moves:
-    """Entries that join and leave feeds: collects the rows, then writes a table at a time."""
+class _Changes:
+    """Changes of memberships, which are collected and then written a table at a time."""
 
-    def __init__(self, writer: Writer, feeds: ActiveFeeds, rules: FeedRules, *, is_reevaluation: bool = False) -> None:
-        self._now, self._feeds, self._rules, self._is_reevaluation = writer.now, feeds, rules, is_reevaluation
+    def __init__(self, now: int) -> None:
+        self._now = now
         self._joins: list[dict[str, object]] = []
         self._returns: list[dict[str, object]] = []
         self._leaves: list[dict[str, object]] = []
@@ -88,38 +93,74 @@ class _Moves:
         self._sizes: Counter[int] = Counter()
         self._events: list[tuple[int, Event]] = []
 
+    def reopen(self, row: AnyRow) -> None:
+        """The entry of a membership is in the feed again."""
+        self._returns.append({"of_entry": row.entry_id, "of_feed": row.feed_id, "now": self._now})
+        self._events.append((row.entry_id, Event(row.joined_at, JOINED, row.feed_id)))  # the row gets another time
+        self.touch(row, 1)
+
+    def close(self, row: AnyRow, clause: str) -> None:
+        """The entry of a membership is out of the feed by this clause, whether it was in it or not."""
+        self._leaves.append({"of_entry": row.entry_id, "of_feed": row.feed_id, "now": self._now, "clause": clause})
+        if clause != WITHDRAWN:  # which is an event of the entry itself
+            self._events.append((row.entry_id, Event(self._now, LEFT, row.feed_id, clause)))
+        self.touch(row, -1 if row.left_at is None else 0)
+
+    def touch(self, row: AnyRow, delta: int = 0) -> None:
+        """The feed of a membership, whose size changes by `delta`, and the page with its entry become dirty."""
+        self._sizes[row.feed_id] += delta
+        if row.page is not None:
+            self._dirty_pages.add((row.feed_id, row.page))
+
+    def add_joined(self, entry_id: int, feed_id: int, kept_out_by: str | None) -> None:
+        """Adds the event that an entry joins a feed, with the clause that kept it out before."""
+        self._events.append((entry_id, Event(self._now, JOINED, feed_id, kept_out_by)))
+
+    def write(self, connection: Connection) -> None:
+        """Writes all of it."""
+        pages = [{"of_feed": feed_id, "of_number": number} for feed_id, number in sorted(self._dirty_pages)]
+        sizes = [{"feed_id": feed_id, "delta": delta} for feed_id, delta in sorted(self._sizes.items())]
+        execute_many(connection, _JOIN, self._joins)
+        execute_many(connection, _RETURN, self._returns)
+        execute_many(connection, _LEAVE, self._leaves)
+        execute_many(connection, _SET_TIME, self._times)
+        execute_many(connection, _MARK_PAGE, pages)
+        execute_many(connection, _ADD_TO_SIZE, sizes)
+        add_events(connection, self._events)
+
+
+class _Moves(_Changes):
+    """Entries that join and leave feeds by rules."""
+
+    def __init__(self, writer: Writer, feeds: ActiveFeeds, rules: FeedRules, *, is_reevaluation: bool = False) -> None:
+        super().__init__(writer.now)
+        self._feeds, self._rules, self._is_reevaluation = feeds, rules, is_reevaluation
+
     def add(self, entry: PublishedEntry, rows: Mapping[int, AnyRow]) -> None:
         """An entry, with its memberships in the feeds that may change, by feed."""
-        tables, now = self._feeds.tables, self._now
+        tables = self._feeds.tables
         matching = self._rules.matching_feeds(
             tables.with_parents(map(fold, entry.topics)), partial(_facts, entry, tables)
         )
         for feed_id in sorted(matching - rows.keys()):
             self._joins.append(self._new_membership(entry, feed_id))
-            if not entry.is_new and not self._is_reevaluation:
-                self._add_joined(entry, feed_id, None)
             self._sizes[feed_id] += 1
+            if not entry.is_new and not self._is_reevaluation:
+                self._add_joined_by_rule(entry, feed_id, None)
         for feed_id, row in rows.items():
-            key: dict[str, object] = {"of_entry": entry.id, "of_feed": feed_id}
             is_member, is_matching = row.left_at is None, feed_id in matching
             is_moved = is_matching and self._correct_time(entry, row)
             if not is_matching and (is_member or row.left_by in (WITHDRAWN, DUPLICATES)):
                 # a withdrawn entry is published again, so the withdrawal no longer keeps it out of this feed
-                clause = self._rules.clause_against(_facts(entry, tables), feed_id)
-                self._leaves.append(key | {"left_by": clause})
-                self._events.append((entry.id, Event(now, LEFT, feed_id, clause)))
+                self.close(row, self._rules.clause_against(_facts(entry, tables), feed_id))
             elif is_matching and row.left_by == DUPLICATES and feed_id in self._rules.merging:
-                continue  # it returns if it is the first of its link, which `_merge` decides
+                pass  # it returns if it is the first of its link, which `_merge` decides
             elif is_matching and not is_member:
-                self._returns.append(key)
-                self._events.append((entry.id, Event(row.joined_at, JOINED, feed_id)))
+                self.reopen(row)
                 if row.left_by != WITHDRAWN:
-                    self._add_joined(entry, feed_id, row.left_by)
-            elif not (is_member and (entry.is_visible or is_moved)):
-                continue
-            self._sizes[feed_id] += is_matching - is_member
-            if row.page is not None:
-                self._dirty_pages.add((feed_id, row.page))
+                    self._add_joined_by_rule(entry, feed_id, row.left_by)
+            elif is_member and (entry.is_visible or is_moved):
+                self.touch(row)
 
     def _new_membership(self, entry: PublishedEntry, feed_id: int) -> dict[str, object]:
         """The row of an entry that joins a feed for the first time.
@@ -144,11 +185,11 @@ class _Moves:
             "joined_at": self._now,
         }
 
-    def _add_joined(self, entry: PublishedEntry, feed_id: int, kept_out_by: str | None) -> None:
-        """Adds the event that an entry joins a feed, with the clause that kept it out before."""
+    def _add_joined_by_rule(self, entry: PublishedEntry, feed_id: int, kept_out_by: str | None) -> None:
+        """Adds the event that an entry joins a feed; what it was before the change says which clause kept it out."""
         if entry.before is not None and not self._is_reevaluation:
             kept_out_by = self._rules.clause_against(_facts(entry.before, self._feeds.tables), feed_id)
-        self._events.append((entry.id, Event(self._now, JOINED, feed_id, kept_out_by)))
+        self.add_joined(entry.id, feed_id, kept_out_by)
 
     def _own_time(self, entry: PublishedEntry, feed_id: int) -> int:
         """The time that orders an entry in a feed: its published date in feeds by date, else its release."""
@@ -162,33 +203,22 @@ class _Moves:
         time = self._own_time(entry, row.feed_id)
         if row.released_at == time or (row.feed_id not in self._rules.by_date and row.released_at > time):
             return False
-        self._times.append({"of_entry": entry.id, "of_feed": row.feed_id, "released_at": time})
+        self._times.append({"of_entry": entry.id, "of_feed": row.feed_id, "time": time})
         return True
-
-    def write(self, connection: Connection) -> None:
-        """Writes the rows; the feeds and archive pages concerned become dirty."""
-        execute_many(connection, _JOIN, self._joins)
-        _update_memberships(connection, self._returns, left_at=None, left_by=None, joined_at=self._now)
-        _update_memberships(connection, self._leaves, left_at=self._now)
-        _update_memberships(connection, self._times)
-        _mark_pages(connection, self._dirty_pages)
-        _add_to_sizes(connection, self._sizes)
-        add_events(connection, self._events)
 
 
 def close_memberships(connection: Connection, writer: Writer, feeds: ActiveFeeds, entry_ids: Collection[int]) -> None:
     """Takes withdrawn entries out of all their feeds, which become dirty."""
     memberships = _memberships(connection, entry_ids)
-    closing = [row for rows in memberships.values() for row in rows.values() if row.left_at is None]
-    keys: list[dict[str, object]] = [{"of_entry": row.entry_id, "of_feed": row.feed_id} for row in closing]
-    _update_memberships(connection, keys, left_at=writer.now, left_by=WITHDRAWN)
-    _mark_pages(connection, {(row.feed_id, row.page) for row in closing if row.page is not None})
-    _add_to_sizes(connection, {feed_id: -count for feed_id, count in Counter(row.feed_id for row in closing).items()})
+    changes = _Changes(writer.now)
+    for row in (row for rows in memberships.values() for row in rows.values() if row.left_at is None):
+        changes.close(row, WITHDRAWN)
+    changes.write(connection)
     if feeds.rules.merging:
         _merge(connection, writer, feeds.rules.merging, links_of(connection, entry_ids))
 
 
-def _mark_full_feeds(connection: Connection, feeds: ActiveFeeds, entry_ids: Collection[int]) -> None:
+def _mark_full_feeds(connection: Connection, writer: Writer, feeds: ActiveFeeds, entry_ids: Collection[int]) -> None:
     """Marks the feeds and archive pages that show the bodies of these entries as dirty."""
     policy = feeds.policy
     slugs = [spec.slug for spec in policy.specs.values() if spec.full != policy.full]
@@ -197,9 +227,11 @@ def _mark_full_feeds(connection: Connection, feeds: ActiveFeeds, entry_ids: Coll
         select(feed_entry.c.feed_id, feed_entry.c.page)
         .join(feed, feed.c.id == feed_entry.c.feed_id)
         .where(feed_entry.c.entry_id.in_(entry_ids), feed_entry.c.left_at.is_(None), is_full)
-    ).all()
-    _mark_pages(connection, {(row.feed_id, row.page) for row in rows if row.page is not None})
-    _add_to_sizes(connection, {row.feed_id: 0 for row in rows})
+    )
+    changes = _Changes(writer.now)
+    for row in rows:
+        changes.touch(row)
+    changes.write(connection)
 
 
 def _merge_placed(
@@ -213,29 +245,18 @@ def _merge_placed(
 
 def _merge(connection: Connection, writer: Writer, feed_ids: Collection[int], links: Collection[bytes]) -> None:
     """Opens the membership of the first released entry of each link in each feed, and closes those of the others."""
-    returns: list[dict[str, object]] = []
-    leaves: list[dict[str, object]] = []
-    dirty_pages: set[tuple[int, int]] = set()
-    sizes: Counter[int] = Counter()
-    events: list[tuple[int, Event]] = []
+    changes = _Changes(writer.now)
     for group in read_groups(connection, feed_ids, links) if links else ():
         for row in group:
             is_first, is_member = row is group[0], row.left_at is None
-            if is_first != is_member:
-                key: dict[str, object] = {"of_entry": row.entry_id, "of_feed": row.feed_id}
-                (returns if is_first else leaves).append(key)
-                if is_first:  # whose membership gets another time
-                    events.append((row.entry_id, Event(row.joined_at, JOINED, row.feed_id)))
-                what = JOINED if is_first else LEFT
-                events.append((row.entry_id, Event(writer.now, what, row.feed_id, DUPLICATES)))
-            if row.page is not None and (is_first or is_member):
-                dirty_pages.add((row.feed_id, row.page))
-            sizes[row.feed_id] += is_first - is_member
-    _update_memberships(connection, returns, left_at=None, left_by=None, joined_at=writer.now)
-    _update_memberships(connection, leaves, left_at=writer.now, left_by=DUPLICATES)
-    _mark_pages(connection, dirty_pages)
-    _add_to_sizes(connection, sizes)
-    add_events(connection, events)
+            if is_first and not is_member:
+                changes.reopen(row)
+                changes.add_joined(row.entry_id, row.feed_id, DUPLICATES)
+            elif is_member and not is_first:
+                changes.close(row, DUPLICATES)
+            elif is_first:
+                changes.touch(row)
+    changes.write(connection)
 
 
 def meet_topics(connection: Connection, writer: Writer, feeds: ActiveFeeds, spelled: Iterable[tuple[str, ...]]) -> None:
@@ -278,43 +299,10 @@ def _facts(entry: PublishedEntry | Selectable, tables: TopicTables) -> Facts:
     return read_facts(read_content(entry.content), entry.quality, entry.heat, tables)
 
 
-_MEMBERSHIP = tuple(
-    getattr(feed_entry.c, name)
-    for name in ("entry_id", "feed_id", "released_at", "page", "joined_at", "left_at", "left_by")
-)
-
-
 def _memberships(connection: Connection, entry_ids: Collection[int]) -> dict[int, dict[int, AnyRow]]:
     """Open and closed memberships, by entry and feed."""
     memberships: dict[int, dict[int, AnyRow]] = defaultdict(dict)
     if entry_ids:
-        for row in connection.execute(select(*_MEMBERSHIP).where(feed_entry.c.entry_id.in_(entry_ids))):
+        for row in connection.execute(select(feed_entry).where(feed_entry.c.entry_id.in_(entry_ids))):
             memberships[row.entry_id][row.feed_id] = row
     return memberships
-
-
-def _update_memberships(connection: Connection, rows: list[dict[str, object]], **values: object) -> None:
-    """Changes the membership of the entry `of_entry` in the feed `of_feed` of each row, to its other values and
-    `values`."""
-    if rows:
-        execute_many(connection, _updating(tuple(rows[0] | values)), [row | values for row in rows])
-
-
-@lru_cache(maxsize=16)
-def _updating(names: tuple[str, ...]) -> Update:
-    """Changes the membership of `of_entry` in `of_feed`; the other names are columns."""
-    key = (feed_entry.c.entry_id == bindparam("of_entry"), feed_entry.c.feed_id == bindparam("of_feed"))
-    values: dict[str, Any] = {name: bindparam(name) for name in names if name not in ("of_entry", "of_feed")}
-    return update(feed_entry).where(*key).values(values)
-
-
-def _add_to_sizes(connection: Connection, deltas: Mapping[int, int]) -> None:
-    """Adds to the number of entries of feeds, which become dirty."""
-    rows = [{"feed_id": feed_id, "delta": delta} for feed_id, delta in sorted(deltas.items())]
-    execute_many(connection, _ADD_TO_SIZE, rows)
-
-
-def _mark_pages(connection: Connection, pages: Collection[tuple[int, int]]) -> None:
-    """Marks archive pages, each a feed and a number, as dirty."""
-    rows = [{"of_feed": feed_id, "of_number": number} for feed_id, number in sorted(pages)]
-    execute_many(connection, _MARK_PAGE, rows)

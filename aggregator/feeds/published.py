@@ -23,19 +23,15 @@ OF_TOPIC = (feed.c.topic.is_not(None), feed.c.slug.is_not(None), feed.c.rule.is_
 def published_feeds(policy: FeedPolicy, *columns: Any) -> Select[Any]:
     """The published feeds: `all`, configured feeds and, with `topics.auto`, feeds of topics. The statement is cached by
     the columns."""
-    return _cached_published_feeds(policy.auto, columns)
+    return _published_feeds(policy.auto, columns)
 
 
-def build_published_feeds(auto: bool, columns: tuple[Any, ...]) -> Select[Any]:
-    """The same without the cache, for columns that are made for one statement."""
+@lru_cache(maxsize=32)  # SQLAlchemy takes longer to build a statement than SQLite takes to run it
+def _published_feeds(auto: bool, columns: tuple[Any, ...]) -> Select[Any]:
     kinds: list[ColumnElement[bool]] = [feed.c.id == ALL_FEED, feed.c.rule.is_not(None)]
     if auto:
         kinds.append(feed.c.topic.is_not(None))
     return select(*columns).where(feed.c.slug.is_not(None), or_(*kinds)).order_by(feed.c.slug)
-
-
-# SQLAlchemy takes longer to build a statement than SQLite takes to run it
-_cached_published_feeds = lru_cache(maxsize=32)(build_published_feeds)
 
 
 def feed_rows(connection: Connection, policy: FeedPolicy) -> dict[str, AnyRow]:
@@ -99,7 +95,10 @@ class TopicTerms:
     ) -> None:
         self.relatives = relatives
         # part of the versions of documents, so that a page is rendered again when its links differ
-        self.relatives_digests = {slug: _digest(repr(found)) for slug, found in relatives.items()}
+        self.relatives_digests = {
+            slug: blake2b(repr(found).encode(errors="replace"), digest_size=4).hexdigest()
+            for slug, found in relatives.items()
+        }
         self.published = frozenset(slugs.values()) | configured
         self._terms, self._configured = {**pins, **slugs}, configured
         self._taken = self.published.union(pins.values())
@@ -162,10 +161,6 @@ def _find_relatives(links: Mapping[str, FeedLink], parents: Mapping[str, str]) -
         )
         for slug in lines.keys() | children.keys()
     }
-
-
-def _digest(text: str) -> str:
-    return blake2b(text.encode(errors="replace"), digest_size=4).hexdigest()
 
 
 def topic_title(row: AnyRow, policy: FeedPolicy) -> str:

@@ -146,7 +146,10 @@ class _FeedChanges:
     def write_evaluated(self, connection: Connection) -> None:
         """Writes what comes after the evaluation."""
         for feed_id, values in self.evaluated.items():
-            free = _without_lost_slug(connection, feed_id, values)
+            free = values
+            if slug := values.get("slug"):  # another feed may have got it in the meantime
+                others = select(feed.c.id).where(feed.c.slug == slug, feed.c.id != feed_id)
+                free = values if connection.scalar(others) is None else values | {"slug": None}
             connection.execute(update(feed).where(feed.c.id == feed_id).values(free))
         if self.evaluated:
             evaluated = dict.fromkeys(self.evaluated, self._writer.now)
@@ -263,14 +266,6 @@ def write_new_rules(connection: Connection, rules: dict[int, int]) -> None:
 def _without_slug(row: AnyRow, mint: IdMint) -> dict[str, Any]:
     """The values of a feed that loses its slug for good. An id that is made from the slug goes to its next feed."""
     return {"slug": None} | ({"uid": None} if row.uid == mint.feed_id(row.slug) else {})
-
-
-def _without_lost_slug(connection: Connection, feed_id: int, values: dict[str, Any]) -> dict[str, Any]:
-    """The values, without a slug that another feed got in the meantime."""
-    if values.get("slug") is None:
-        return values
-    others = select(feed.c.id).where(feed.c.slug == values["slug"], feed.c.id != feed_id)
-    return values | {"slug": None} if connection.scalar(others) is not None else values
 
 
 def _evaluate_all(writer: Writer, feeds: ActiveFeeds, changes: _FeedChanges, stopped: Callable[[], None]) -> None:

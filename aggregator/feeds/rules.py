@@ -51,13 +51,8 @@ def failing_clauses(facts: Facts, rule: Rule) -> Iterator[str]:
     """All clauses that exclude an entry, the most expensive to evaluate last."""
     if rule.default_language and not facts.language:
         facts = replace(facts, language=rule.default_language)
-    for field, clause, has in (
-        ("topics", rule.topics, _has_topic),
-        ("category", rule.category, _has_category),
-        ("type", rule.type, _has_type),
-        ("provider", rule.provider, _has_provider),
-        ("language", rule.language, _has_language),
-    ):
+    for field, has in _FIELDS:
+        clause = getattr(rule, field)
         if clause is not NO_CLAUSE:
             yield from _failing_tests(field, clause, partial(has, facts))
     if _is_below(facts.quality, rule.min_quality):
@@ -102,18 +97,6 @@ def _failing_tests(field: str, clause: Clause, has: Callable[[str], bool]) -> It
         yield f"{field}.none"
 
 
-def _has_topic(facts: Facts, value: str) -> bool:
-    return value in facts.topics
-
-
-def _has_category(facts: Facts, value: str) -> bool:
-    return value == facts.category
-
-
-def _has_type(facts: Facts, value: str) -> bool:
-    return value == facts.type
-
-
 def _has_provider(facts: Facts, value: str) -> bool:
     """By name, also of one of several authors, or by domain; `example.org` includes its subdomains. Records have
     domains in ASCII."""
@@ -126,6 +109,16 @@ def _has_provider(facts: Facts, value: str) -> bool:
 def _has_language(facts: Facts, value: str) -> bool:
     """Basic filtering (RFC 4647 section 3.3.1): `en` includes `en-GB`."""
     return facts.language == value or facts.language.startswith(f"{value}-")
+
+
+_FIELDS: tuple[tuple[str, Callable[[Facts, str], bool]], ...] = (
+    ("topics", lambda facts, value: value in facts.topics),
+    ("category", lambda facts, value: value == facts.category),
+    ("type", lambda facts, value: value == facts.type),
+    ("provider", _has_provider),
+    ("language", _has_language),
+)
+"""The fields with a clause, and whether an entry has a value there."""
 
 
 def _is_below(score: float, least: float | None) -> bool:

@@ -6,17 +6,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from aggregator.feeds.phrases import EXPRESSION, contains_phrase, expression_error, parse_phrase
 from aggregator.feeds.published import read_topic_terms
-from aggregator.feeds.window import ENTRY_COLUMNS, FeedLoader
+from aggregator.feeds.window import FEED_ENTRIES, NEWEST_FIRST, FeedLoader
 from aggregator.model import Entry
-from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, entry, feed_entry
+from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, entry
 from aggregator.store.session import from_us
 
 MAX_QUERY = 200
@@ -30,14 +29,9 @@ ROW_BATCH = 500
 
 _PART = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _NEWEST = (
-    select(
-        feed_entry.c.released_at,
-        entry.c.content,
-        *ENTRY_COLUMNS,
-    )
-    .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(feed_entry.c.feed_id == ALL_FEED, feed_entry.c.left_at.is_(None), entry.c.state == EntryState.PUBLISHED)
-    .order_by(feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
+    FEED_ENTRIES.add_columns(entry.c.content)
+    .where(entry.c.state == EntryState.PUBLISHED)
+    .order_by(*NEWEST_FIRST)
     .execution_options(yield_per=ROW_BATCH)
 )
 
@@ -98,7 +92,7 @@ def search(connection: Connection, loader: FeedLoader, query: Query, *, seconds:
     ends_at = time.monotonic() + seconds
     rows: list[AnyRow] = []
     read, last = 0, None
-    for row in connection.execute(_NEWEST):
+    for row in connection.execute(_NEWEST, {"feed_id": ALL_FEED}):
         if len(rows) == LIMIT or (read % 50 == 49 and time.monotonic() > ends_at):
             last = row.released_at
             break
@@ -112,11 +106,6 @@ def search(connection: Connection, loader: FeedLoader, query: Query, *, seconds:
 def _may_match(content: str, query: Query) -> bool:
     """False if the JSON of a content surely lacks a word of the query. Much faster than reading it."""
     lowered = content.lower()
-    return "\\u" in lowered or all(word in lowered for word in _plain_words(query.all))
-
-
-def _plain_words(phrases: Sequence[str]) -> Iterator[str]:
-    """Words that JSON writes as they are."""
-    for phrase in phrases:
-        if phrase.isascii() and not phrase.startswith(EXPRESSION):
-            yield from filter(str.isalnum, phrase.split())
+    # JSON writes words of ASCII letters and digits as they are
+    plain = (phrase.split() for phrase in query.all if phrase.isascii() and not phrase.startswith(EXPRESSION))
+    return "\\u" in lowered or all(word in lowered for words in plain for word in words if word.isalnum())

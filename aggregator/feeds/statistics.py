@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, literal_column, select
 
-from aggregator.feeds.published import build_published_feeds, published_feeds
+from aggregator.feeds.published import published_feeds
 from aggregator.problems import stamp
 from aggregator.settings import FeedPolicy
 from aggregator.store.schema import ALL_FEED, NEVER, feed, feed_entry
@@ -119,10 +119,10 @@ def _by_bound(seconds: Sequence[float]) -> dict[str, int]:
 
 
 def _count_ages(connection: Connection, policy: FeedPolicy, now: int) -> dict[str, int]:
-    bounds = [(feed.c.updated_at >= now - seconds * 1_000_000, name) for seconds, name in AGES]
+    feeds = published_feeds(policy, feed.c.updated_at).order_by(None).subquery()
+    bounds = [(feeds.c.updated_at >= now - seconds * 1_000_000, name) for seconds, name in AGES]
     age = case(*bounds, else_=LONGER).label("age")
-    ages = build_published_feeds(policy.auto, (age,)).order_by(None).subquery()
-    counts = {row[0]: row[1] for row in connection.execute(select(ages.c.age, func.count()).group_by(ages.c.age))}
+    counts = {row[0]: row[1] for row in connection.execute(select(age, func.count()).group_by("age"))}
     return {name: counts.get(name, 0) for name in (*(name for _, name in AGES), LONGER)}
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from aggregator.documents import PAGE
+from aggregator.documents import feed_names
 from aggregator.feeds.active_config import ActiveConfig, is_active, read_active, store_active
 from aggregator.feeds.published import OF_TOPIC, published_feeds, read_old_slugs
 from aggregator.links import quoted_path
 from aggregator.model import UrlChange
 from aggregator.problems import local_time, shown_offset
-from aggregator.settings import FILE_NAMES, FeedPolicy, FeedSpec, OutputOptions
+from aggregator.settings import FILE_NAMES, FeedPolicy, FeedSpec
 from aggregator.slugs import topic_slug
 from aggregator.store.schema import feed
 from aggregator.store.session import Writer, from_us, read_meta, span_us, write_meta
@@ -24,7 +24,6 @@ from aggregator.store.session import Writer, from_us, read_meta, span_us, write_
 NOTICE_AGE = timedelta(days=30)
 """How long `status` names a URL that was removed."""
 _KEY = "lost_urls"
-_TOPICS = select(feed.c.topic).where(*OF_TOPIC)
 _ANY_FOLLOWER = "that follows it"
 _EVERY_FEED = "*/"
 """Begins a URL that every feed has."""
@@ -48,13 +47,13 @@ class Urls:
 
 def read_urls(connection: Connection, config: ActiveConfig) -> Urls:
     """The URLs that work under this config, with the feeds that the store has now."""
-    policy, options = config.policy, config.options
+    policy = config.policy
     configured = {old: spec.slug for spec in policy.specs.values() for old in spec.moved_from}
     published = connection.scalars(published_feeds(policy, feed.c.slug))
     return Urls(
         # configured slugs too, because a cycle that was stopped may have taken one away already
         slugs=frozenset(published).union(policy.specs),
-        names=_names(options),
+        names=frozenset(feed_names(config.options)),
         redirects=topic_redirects(connection, policy) | configured,
     )
 
@@ -67,7 +66,11 @@ def topic_redirects(connection: Connection, policy: FeedPolicy) -> dict[str, str
     published = connection.execute(published_feeds(policy, feed.c.topic, feed.c.slug)).all()
     slugs = {row.topic: row.slug for row in published if row.topic is not None}
     # with a slug of its own, a topic without a published feed has none
-    own = set(policy.tables.slugs) if policy.auto else {*policy.tables.slugs, *connection.scalars(_TOPICS)}
+    own = (
+        set(policy.tables.slugs)
+        if policy.auto
+        else {*policy.tables.slugs, *connection.scalars(select(feed.c.topic).where(*OF_TOPIC))}
+    )
     moved = {slug: spec.slug for spec in policy.specs.values() for slug in spec.old_slugs}
     feeds = {row.slug for row in published}.union(policy.specs)
 
@@ -167,10 +170,6 @@ def _read_lost(connection: Connection) -> list[list[Any]]:
 
 def _store_lost(connection: Connection, lines: list[list[Any]]) -> None:
     write_meta(connection, _KEY, json.dumps(lines, ensure_ascii=False))
-
-
-def _names(options: OutputOptions) -> frozenset[str]:
-    return frozenset([FILE_NAMES[form] for form in options.formats] + [PAGE] * options.pages)
 
 
 def _keeping_document(name: str) -> str:

@@ -28,7 +28,7 @@ from aggregator.settings import FeedPolicy, Site
 from aggregator.store.adopted import has_rss_ids
 from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, AnyRow, feed, feed_entry
-from aggregator.store.session import Writer, execute_many, from_us, read_meta, to_us, write_meta
+from aggregator.store.session import Writer, execute_many, from_us, parts, read_meta, to_us, write_meta
 
 FEED_BATCH = 100
 MAX_KEPT = 500
@@ -221,8 +221,7 @@ def load_feeds(
     The archive is Atom, so RSS does not link to it while it may have the same stories under other ids.
     """
     rss_archive = not has_rss_ids(connection)
-    for start in range(0, len(slugs), FEED_BATCH):
-        batch = slugs[start : start + FEED_BATCH]
+    for batch in parts(slugs, FEED_BATCH):
         rows = {row.slug: row for row in connection.execute(select(feed).where(feed.c.slug.in_(batch)))}
         for slug in batch:
             shown = refreshed.get(slug) or loader.load_last(connection, rows[slug], terms).feed

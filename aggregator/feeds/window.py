@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, or_, select
 
 from aggregator.errors import RenderError
 from aggregator.feeds.duplicates import read_others
-from aggregator.feeds.omitted import NOTHING_OMITTED, Omitted
 from aggregator.feeds.published import TopicTerms, describe, topic_title
 from aggregator.feeds.rules import fold
 from aggregator.model import (
-    ALL_FIT,
+    NOTHING_OMITTED,
     ArchivePage,
     Content,
     Entry,
     Feed,
-    Fitting,
     Older,
+    Omitted,
     Related,
     Withdrawal,
     read_content,
@@ -47,7 +46,7 @@ MAX_CANDIDATES = 10_000
 ENTRY_BATCH = 1000
 MAX_CACHED = 20_000
 
-ENTRY_COLUMNS = (
+_ENTRY_COLUMNS = (
     entry.c.id,
     entry.c.uid,
     entry.c.format_ids,
@@ -55,46 +54,33 @@ ENTRY_COLUMNS = (
     entry.c.published_at,
     entry.c.updated_at,
 )
-"""The last columns of every row that becomes an entry: the same values give the same entry."""
+"""The first columns of every row that becomes an entry: the same values give the same entry."""
 
 # Built once: SQLAlchemy takes longer to build and to look up a statement than SQLite takes to run it.
-_COLUMNS = (
-    feed_entry.c.released_at,
-    entry.c.released_at.label("first_released_at"),
-    entry.c.links_hash,
-    *ENTRY_COLUMNS,
-)
-_NEWEST_FIRST = (feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
-_WINDOW = (
-    select(*_COLUMNS)
+FEED_ENTRIES = (
+    select(
+        *_ENTRY_COLUMNS, feed_entry.c.released_at, entry.c.released_at.label("first_released_at"), entry.c.links_hash
+    )
     .join(entry, entry.c.id == feed_entry.c.entry_id)
     .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_at.is_(None))
-    .order_by(*_NEWEST_FIRST)
-    .limit(bindparam("most"))
-    .offset(bindparam("after"))
 )
+"""The entries of a feed."""
+NEWEST_FIRST = (feed_entry.c.released_at.desc(), feed_entry.c.published_at.desc(), entry.c.uid.desc())
+_WINDOW = FEED_ENTRIES.order_by(*NEWEST_FIRST).limit(bindparam("most")).offset(bindparam("after"))
 _YOUNG_WINDOW = _WINDOW.where(
     # an entry is never placed before its date, so the index bounds the search
     feed_entry.c.released_at > bindparam("since"),
     or_(feed_entry.c.published_at > bindparam("since"), feed_entry.c.published_at == NEVER),
     or_(feed_entry.c.published_at != NEVER, entry.c.released_at > bindparam("since")),
 )
-_PAGE = (
-    select(*_COLUMNS)
-    .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(
-        feed_entry.c.feed_id == bindparam("feed_id"),
-        feed_entry.c.page == bindparam("number"),
-        feed_entry.c.left_at.is_(None),
-    )
+_PAGE = FEED_ENTRIES.where(feed_entry.c.page == bindparam("number")).order_by(
     # an expression, or SQLite would choose the index that sorts, and read the whole feed for each page
-    .order_by((feed_entry.c.released_at + 0).desc(), *_NEWEST_FIRST[1:])
+    (feed_entry.c.released_at + 0).desc(),
+    *NEWEST_FIRST[1:],
 )
 _MEMBERS = (
-    select(entry.c.id, entry.c.uid, feed_entry.c.page)
-    .join(entry, entry.c.id == feed_entry.c.entry_id)
-    .where(feed_entry.c.feed_id == bindparam("feed_id"), feed_entry.c.left_at.is_(None))
-    .order_by(*_NEWEST_FIRST)
+    FEED_ENTRIES.with_only_columns(entry.c.id, entry.c.uid, feed_entry.c.page)
+    .order_by(*NEWEST_FIRST)
     .limit(bindparam("most"))
 )
 _WITHDRAWN = (
@@ -115,6 +101,7 @@ Merged = Mapping[int, tuple[Related, ...]]
 """The links of merged duplicates, by the key of the entry that represents them."""
 NamedTopics = tuple[tuple[str, str], ...]
 """The topics of an entry as (key, shown name)."""
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +133,15 @@ class FeedLoader:
     def __init__(self, policy: FeedPolicy, site: Site, options: OutputOptions) -> None:
         self.policy, self._site, self._options = policy, site, options
         self._contents: OrderedDict[tuple[int, bytes], tuple[Content, NamedTopics]] = OrderedDict()
-        self._named_topics = lru_cache(MAX_CACHED)(self._name_topics)
+        self._named_topics = lru_cache(MAX_CACHED)(
+            lambda stated: tuple(policy.tables.shown_names(stated, topic_key).items())
+        )
         self._make_entry = lru_cache(MAX_CACHED)(_make_entry)
 
     def limit(self, row: AnyRow) -> int:
         """How many entries the documents of a feed have, and each of its archive pages."""
         spec = self._spec(row)
         return (spec.limit if spec else None) or self.policy.limit
-
-    def is_full(self, row: AnyRow) -> bool:
-        """Whether the documents and archive pages of a feed have bodies."""
-        return self.policy.is_full(row.slug)
 
     def _spec(self, row: AnyRow) -> FeedSpec | None:
         return self.policy.specs.get(row.slug)
@@ -174,11 +159,11 @@ class FeedLoader:
         if other is not None and other.all_rows == rows and other.feed.withdrawn == withdrawn:
             return other
         feed, merged = self._load_feed(connection, row, rows, withdrawn, terms)
-        fitting = self._fit(feed)
-        omitted = NOTHING_OMITTED
-        if fitting is not ALL_FIT:
-            places = (fitting.left_out, fitting.too_large, fitting.shortened)
-            omitted = Omitted(*(frozenset(rows[place].id for place in group) for group in places))
+        omitted = self._measure(
+            lambda render: render.fit_entries(feed, self._site, self._options), otherwise=NOTHING_OMITTED
+        )
+        if omitted is not NOTHING_OMITTED:
+            omitted = omitted.keyed([row.id for row in rows])
         return self._omit(row, cut_at, rows, feed, omitted, merged)
 
     def load_last(self, connection: Connection, row: AnyRow, terms: TopicTerms) -> Window:
@@ -208,20 +193,20 @@ class FeedLoader:
     ) -> Window:
         rows = all_rows
         if omitted is not NOTHING_OMITTED:
-            pairs = [pair for pair in zip(rows, feed.entries, strict=True) if pair[0].id not in omitted.entries]
+            pairs = [pair for pair in zip(rows, feed.entries, strict=True) if pair[0].id not in omitted.left_out]
             rows = [row for row, _ in pairs]
             entries = tuple(entry.without_body() if row.id in omitted.shortened else entry for row, entry in pairs)
             feed = replace(feed, entries=entries)
         return Window(feed, rows, all_rows, omitted, merged, cut_at, self._stale_at(row, rows))
 
-    def _fit(self, feed: Feed) -> Fitting:
-        """Which entries fit. An entry that cannot be rendered counts as fitting; rendering reports it."""
-        from aggregator.render import fit_entries
+    def _measure(self, measure: Callable[[Any], Measured], otherwise: Measured) -> Measured:
+        """What a function of `render` returns; `otherwise` if an entry cannot be rendered, which rendering reports."""
+        from aggregator import render  # takes long to import
 
         try:
-            return fit_entries(feed, self._site, self._options)
+            return measure(render)
         except RenderError:
-            return ALL_FIT
+            return otherwise
 
     @staticmethod
     def find_older(connection: Connection, row: AnyRow, window: Window) -> Window:
@@ -252,21 +237,16 @@ class FeedLoader:
         entries = self.load_entries(connection, rows, terms, merged, full=heading.full)
         if not heading.full:
             return entries
-        from aggregator.render import shorten_entries
-
-        try:
-            return shorten_entries(heading, entries, self._site, self._options)
-        except RenderError:
-            return entries
+        return self._measure(
+            lambda render: render.shorten_entries(heading, entries, self._site, self._options), otherwise=entries
+        )
 
     def split_pages(self, heading: Feed, entries: tuple[Entry, ...], limit: int) -> list[int]:
         """How many of the entries go into each archive page, in the order given, at most `limit` into each."""
-        from aggregator.render import split_fitting
-
-        try:
-            return split_fitting(heading, entries, self._site, self._options, limit)
-        except RenderError:
-            return [min(limit, len(entries) - start) for start in range(0, len(entries), limit)]
+        return self._measure(
+            lambda render: render.split_fitting(heading, entries, self._site, self._options, limit),
+            otherwise=[min(limit, len(entries) - start) for start in range(0, len(entries), limit)],
+        )
 
     @staticmethod
     def page_rows(connection: Connection, page: AnyRow) -> Sequence[AnyRow]:
@@ -276,7 +256,7 @@ class FeedLoader:
     def heading(self, row: AnyRow) -> Feed:
         """The feed of `row` without entries."""
         spec = self._spec(row)
-        title = self._title(row)
+        title = self._site.title if row.id == ALL_FEED else topic_title(row, self.policy)
         return Feed(
             slug=row.slug,
             id=row.uid,
@@ -284,17 +264,13 @@ class FeedLoader:
             description=describe(row, self.policy, title, self._site),
             language=(spec.language if spec else "") or self._site.language,
             updated=from_us(row.updated_at),
-            full=self.is_full(row),
+            full=self.policy.is_full(row.slug),
             version=row.version,
             entries=(),
             withdrawn=(),
             image=spec.image if spec else "",
             pages=row.pages if self.policy.archive else 0,
         )
-
-    def _title(self, row: AnyRow) -> str:
-        """The title of the feed; `all` has that of the site."""
-        return self._site.title if row.id == ALL_FEED else topic_title(row, self.policy)
 
     def load_entries(
         self, connection: Connection, rows: Sequence[AnyRow], terms: TopicTerms, merged: Merged, *, full: bool
@@ -306,11 +282,14 @@ class FeedLoader:
             found = connection.execute(_BODIES, {"ids": [row.id for row in rows]})
             bodies = _with_urls(connection, {row.entry_id: row.html for row in found})
         # the same object as before, because caches of rendered entries look for it
-        entries = [self._make_entry(row[-len(ENTRY_COLUMNS) :], *contents[row.id], terms) for row in rows]
-        if bodies:
-            entries = [_with_body(entry, bodies.get(row.id, "")) for row, entry in zip(rows, entries, strict=True)]
-        if merged:
-            entries = [_with_related(entry, merged.get(row.id, ())) for row, entry in zip(rows, entries, strict=True)]
+        entries = [self._make_entry(row[: len(_ENTRY_COLUMNS)], *contents[row.id], terms) for row in rows]
+        for place, row in enumerate(rows if bodies or merged else ()):
+            body_html, others = bodies.get(row.id), merged.get(row.id, ())
+            if body_html or others:
+                content = entries[place].content
+                related = (*content.related, *others)
+                content = content._replace(body_html=body_html or content.body_html, related=related)
+                entries[place] = entries[place]._replace(content=content)
         return tuple(entries)
 
     def read_merged(self, connection: Connection, row: AnyRow, rows: Sequence[AnyRow]) -> Merged:
@@ -325,9 +304,6 @@ class FeedLoader:
             key: _related_links(contents[key][0], [contents[row.id][0] for row in group])
             for key, group in others.items()
         }
-
-    def _name_topics(self, stated: tuple[str, ...]) -> NamedTopics:
-        return tuple(self.policy.tables.shown_names(stated, topic_key).items())
 
     def _read_window(
         self, connection: Connection, row: AnyRow, cut_at: int, earlier: Window | None = None
@@ -451,7 +427,7 @@ def _with_urls(connection: Connection, bodies: dict[int, str]) -> dict[int, str]
 
 
 def _make_entry(values: Sequence[Any], content: Content, named: NamedTopics, terms: TopicTerms) -> Entry:
-    """The entry of the values of `ENTRY_COLUMNS`, without its body."""
+    """The entry of the values of `_ENTRY_COLUMNS`, without its body."""
     _, uid, format_ids, _, published_at, updated_at = values
     updated = from_us(updated_at)
     return Entry(
@@ -462,16 +438,6 @@ def _make_entry(values: Sequence[Any], content: Content, named: NamedTopics, ter
         content=content,
         format_ids=format_ids_of(format_ids),
     )
-
-
-def _with_body(entry: Entry, body_html: str) -> Entry:
-    return entry._replace(content=entry.content._replace(body_html=body_html)) if body_html else entry
-
-
-def _with_related(entry: Entry, others: tuple[Related, ...]) -> Entry:
-    if not others:
-        return entry
-    return entry._replace(content=entry.content._replace(related=(*entry.content.related, *others)))
 
 
 def _related_links(content: Content, others: Sequence[Content]) -> tuple[Related, ...]:

@@ -10,21 +10,18 @@ Each entry is rendered once and used in all feeds (`entries`); a document is a f
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 
 from aggregator.documents import ALL, archive_path
 from aggregator.model import NO_RELATIVES, ArchivePage, Document, Feed, FeedSummary, Relatives
 from aggregator.render import atom, opml
 from aggregator.render.assembly import assemble
 from aggregator.render.assets import render_assets, render_feed_style
-from aggregator.render.cache import CACHED_FEEDS
 from aggregator.render.content import reader_title
 from aggregator.render.entries import page_kinds, render_columns, scope_of
-from aggregator.render.frames import feed_frames, heading_of, titled
+from aggregator.render.frames import feed_frames, heading_of
 from aggregator.render.limits import fit_entries, shorten_entries, split_fitting
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
-
-_safe_summary = lru_cache(maxsize=CACHED_FEEDS)(titled)
+from aggregator.unicode import is_visible
 
 __all__ = [
     "fit_entries",
@@ -71,8 +68,8 @@ def render_archive_page(feed: Feed, page: ArchivePage, site: Site, options: Outp
     Raises RenderError.
     """
     heading = heading_of(feed)
-    titled = replace(heading, title=reader_title(heading.title, site))
-    frame = atom.render_page_frame(titled, replace(page, entries=()), site, options)
+    for_readers = replace(heading, title=reader_title(heading.title, site))
+    frame = atom.render_page_frame(for_readers, replace(page, entries=()), site, options)
     entries, *lines = render_columns(page.entries, scope_of(heading, site), page_kinds(options))
     body = assemble(frame, entries, (), options.max_bytes)
     sealed = Document(archive_path(feed.slug, page.number), body)
@@ -88,7 +85,8 @@ def render_index(feeds: tuple[FeedSummary, ...], site: Site, options: OutputOpti
 
     Raises RenderError.
     """
-    feeds = tuple(sorted(map(_safe_summary, feeds), key=lambda feed: feed.slug != ALL))
+    titled = (feed if is_visible(feed.title) else replace(feed, title=feed.slug) for feed in feeds)
+    feeds = tuple(sorted(titled, key=lambda feed: feed.slug != ALL))
     documents = (opml.render_opml(feeds, site, options), render_feed_style())
     if not options.pages:
         return documents

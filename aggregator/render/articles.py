@@ -192,7 +192,12 @@ def _outside_link(url: str, html: str) -> str:
 
 
 def _topics(topics: Iterable[Topic], linked: Container[str]) -> str:
-    chips = [_chip(topic.slug, topic.name, linked=topic.slug in linked) for topic in topics]
+    chips = [
+        f"<li>{chip_link(slug)}{escape(name)}</a></li>"
+        if slug in linked
+        else f'<li><span dir="auto">{escape(name)}</span></li>'
+        for slug, name in topics
+    ]
     return "\n".join(('<ul class="chips" aria-label="Topics">', *chips, "</ul>"))
 
 
@@ -206,9 +211,3 @@ def without_link(card: str, link: str) -> str:
 def chip_link(slug: str) -> str:
     """The start tag of the link to the page of a topic."""
     return f'<a href="../{escape(slug)}/" dir="auto">'
-
-
-def _chip(slug: str, name: str, *, linked: bool) -> str:
-    text = escape(name)
-    chip = f"{chip_link(slug)}{text}</a>" if linked else f'<span dir="auto">{text}</span>'
-    return f"<li>{chip}</li>"

@@ -56,12 +56,11 @@ def updated_element(time: datetime) -> bytes:
 
 def render_tombstones(withdrawn: Iterable[Withdrawal]) -> list[bytes]:
     """The tombstones, newest first."""
-    return [_tombstone(item) for item in sorted(withdrawn, key=lambda item: (item.at, item.id), reverse=True)]
-
-
-def _tombstone(withdrawal: Withdrawal) -> bytes:
-    attributes = {"xmlns:at": TOMBSTONES, "ref": withdrawal.id, "when": rfc3339_date(withdrawal.at)}
-    return f"{empty_element('at:deleted-entry', **attributes)}\n".encode()
+    stones = [
+        {"xmlns:at": TOMBSTONES, "ref": item.id, "when": rfc3339_date(item.at)}
+        for item in sorted(withdrawn, key=lambda item: (item.at, item.id), reverse=True)
+    ]
+    return [f"{empty_element('at:deleted-entry', **attributes)}\n".encode() for attributes in stones]
 
 
 def render_entry(entry: Entry, scope: Scope, shared: SharedMarkup) -> bytes:

@@ -40,17 +40,14 @@ class EntryCache(Generic[S, K, T]):
             if missing := [kind for kind in kinds if kind not in results]:
                 results = results | self._render(entry, scope, missing)
                 self._drop(key)
-                self._add(key, entry, results)
+                size = ENTRY_BYTES + len(entry.content.body_html) + sum(map(len, results.values()))
+                self._rendered[key] = entry, results, size
+                self._room -= size
+                while self._room < 0:
+                    self._drop(next(iter(self._rendered)))
             else:
                 self._rendered.move_to_end(key)
         return results
-
-    def _add(self, key: tuple[str, S], entry: Entry, results: dict[K, T]) -> None:
-        size = ENTRY_BYTES + len(entry.content.body_html) + sum(map(len, results.values()))
-        self._rendered[key] = entry, results, size
-        self._room -= size
-        while self._room < 0:
-            self._drop(next(iter(self._rendered)))
 
     def _drop(self, key: tuple[str, S]) -> None:
         if cached := self._rendered.pop(key, None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from aggregator.errors import RenderError
@@ -32,11 +32,6 @@ def scope_of(heading: Feed, site: Site) -> Scope:
 def page_kinds(options: OutputOptions) -> tuple[Kind, ...]:
     """What an archive page has of each entry. To be rendered together: an entry that is rendered twice costs twice."""
     return ("atom", "line") if options.pages else ("atom",)
-
-
-def render_row(entry: Entry, scope: Scope, forms: Sequence[Kind]) -> Mapping[Kind, bytes]:
-    """The entry in each format. Raises RenderError."""
-    return _CACHE.get(entry, scope, forms)
 
 
 def render_columns(entries: Sequence[Entry], scope: Scope, forms: tuple[Kind, ...]) -> list[list[bytes]]:

@@ -6,16 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TypeVar
 
-from aggregator.model import ArchivePage, Feed, FeedSummary
+from aggregator.model import ArchivePage, Feed
 from aggregator.render import atom, jsonfeed, rss
 from aggregator.render.assembly import Frame
 from aggregator.render.content import reader_title
 from aggregator.settings import Format, OutputOptions, Site
 from aggregator.unicode import is_visible
-
-Titled = TypeVar("Titled", Feed, FeedSummary)
 
 CACHED_FRAMES = 2048
 LAST_PAGE = 10**8
@@ -35,13 +32,9 @@ _DATES: dict[Format, Callable[[datetime], bytes]] = {"rss": rss.updated_element,
 
 
 def heading_of(feed: Feed) -> Feed:
-    """The feed without entries."""
-    return titled(replace(feed, entries=(), withdrawn=()))
-
-
-def titled(feed: Titled) -> Titled:
-    """The feed; with its slug as the title if it has none that can be seen."""
-    return feed if is_visible(feed.title) else replace(feed, title=feed.slug)
+    """The feed without entries; with its slug as the title if it has none that can be seen."""
+    title = feed.title if is_visible(feed.title) else feed.slug
+    return replace(feed, title=title, entries=(), withdrawn=())
 
 
 def feed_frames(heading: Feed, site: Site, options: OutputOptions) -> list[Frame]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from aggregator.documents import archive_path
-from aggregator.model import ALL_FIT, Entry, Feed, Fitting
+from aggregator.model import NOTHING_OMITTED, Entry, Feed, Omitted
 from aggregator.render.assembly import Frame, count_fitting
 from aggregator.render.content import Scope
-from aggregator.render.entries import page_kinds, render_columns, render_row, scope_of
+from aggregator.render.entries import page_kinds, render_columns, scope_of
 from aggregator.render.frames import LAST_PAGE, feed_frames, heading_of, longest_page_frame
 from aggregator.settings import Format, OutputOptions, Site
 
@@ -19,10 +19,9 @@ ESCAPED_BYTES = 6
 """Most bytes of a character of a URL in a document."""
 
 
-def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Fitting:
-    """The entries of the feed that fit into every format. An entry that is too large leaves room for smaller ones.
-
-    Raises RenderError.
+def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Omitted:
+    """The entries of the feed, by position, that do not fit into every format. One that is too large leaves room for
+    smaller ones. Raises RenderError.
     """
     heading = heading_of(feed)
     frames, scope = feed_frames(heading, site, options), scope_of(heading, site)
@@ -33,12 +32,12 @@ def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Fitting:
     ]
     url = f"{site.base_url}{archive_path(feed.slug, LAST_PAGE)}"
     if _have_room(totals, _rooms(frames, options.max_bytes - MARKUP_BYTES - ESCAPED_BYTES * len(url))):
-        return ALL_FIT  # the usual case, with the frames that the documents have
+        return NOTHING_OMITTED  # the usual case, with the frames that the documents have
     # with the longest possible link to the archive: what fits must not depend on the number of its pages
     frames = feed_frames(replace(heading, pages=LAST_PAGE), site, options)
     left = whole = _rooms(frames, options.max_bytes)
     if _have_room(totals, whole):
-        return ALL_FIT
+        return NOTHING_OMITTED
     left_out, too_large, shortened = set(), set(), set()
     for place, entry in enumerate(feed.entries):
         sizes = _sizes(entry, scope, options.formats, frames)
@@ -51,7 +50,7 @@ def fit_entries(feed: Feed, site: Site, options: OutputOptions) -> Fitting:
         left_out.add(place)
         if not _have_room(sizes, whole):
             too_large.add(place)
-    return Fitting(frozenset(left_out), frozenset(too_large), frozenset(shortened - left_out))
+    return Omitted(frozenset(left_out), frozenset(too_large), frozenset(shortened - left_out))
 
 
 def shorten_entries(feed: Feed, entries: Sequence[Entry], site: Site, options: OutputOptions) -> tuple[Entry, ...]:
@@ -86,8 +85,8 @@ def split_fitting(feed: Feed, entries: Sequence[Entry], site: Site, options: Out
 
 def _sizes(entry: Entry, scope: Scope, forms: tuple[Format, ...], frames: Sequence[Frame]) -> list[int]:
     """The bytes of the entry with a separator, in each format."""
-    row = render_row(entry, scope, forms)
-    return [len(row[form]) + len(frame.separator) for form, frame in zip(forms, frames, strict=True)]
+    columns = render_columns([entry], scope, forms)
+    return [len(text) + len(frame.separator) for (text,), frame in zip(columns, frames, strict=True)]
 
 
 def _rooms(frames: Sequence[Frame], max_bytes: int) -> list[int]:

@@ -319,11 +319,6 @@ def _alternates(slug: str, title: str, site: Site, options: OutputOptions, query
     ]
 
 
-def _in_reader(url: str) -> str:
-    """The URL that a feed reader of the device opens. Readers take `feed://` for http."""
-    return f"feed:{url.removeprefix('http:')}"
-
-
 def _breakable(url: str) -> Markup:
     """A URL that a narrow window breaks at its slashes, and before its query, rather than anywhere."""
     return _html("<wbr>".join(str(escape(part)) for part in _URL_PART.findall(url)))
@@ -345,7 +340,8 @@ def _environment() -> Environment:
         "iso": rfc3339_date,
         "breakable": _breakable,
         "together": lambda parts, separator: _html(separator.join(parts)),  # each escaped already
-        "in_reader": _in_reader,
+        # the URL that a feed reader of the device opens; readers take `feed://` for http
+        "in_reader": lambda url: f"feed:{url.removeprefix('http:')}",
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
     }
     return environment

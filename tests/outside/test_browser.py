@@ -136,6 +136,28 @@ def test_pages_fit_any_window_and_lines_of_facts_begin_where_the_text_around_the
         assert lines == [], width
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_leaves_the_narrowest_window_when_text_is_twice_as_large(visit: Callable[..., Page], kind: str) -> None:
+    page = visit(KINDS[kind], viewport={"width": 320, "height": 800})
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll("main *, header *")].filter((part) => !part.closest(".scroll"))
+            .filter((part) => part.getBoundingClientRect().right > innerWidth).map((part) => part.outerHTML)"""
+    )
+    assert outside == []
+
+
+def test_the_names_of_formats_are_whole_on_a_small_phone(visit: Callable[..., Page]) -> None:
+    page = visit("robots/", viewport={"width": 320, "height": 800})
+    name = page.get_by_text("RSS", exact=True)
+    assert (
+        name.evaluate("(name) => name.getBoundingClientRect().height / parseFloat(getComputedStyle(name).lineHeight)")
+        < 1.5
+    )
+    buttons = (page.get_by_role("button", name="Copy the RSS URL"), page.get_by_role("link", name="Open in a reader"))
+    assert len({round(part.bounding_box()["y"]) for part in buttons}) == 1  # type: ignore[index]
+
+
 def test_the_list_of_feeds_is_filtered(visit: Callable[..., Page]) -> None:
     page = visit("")
     names = ["Calm", "Cities", "Maps", "Street maps", "Dull", "Empty", "Long reads", "Quiet", "Robots", "Seeds"]
