@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from aggregator.documents import SEARCH_STYLE, SHOWS_SEARCH, cache_control, content_security_policy
-from aggregator.errors import BucketError, ShortageError, crash_report
+from aggregator.errors import BucketError, ShortageError, StoreError, crash_report
 from aggregator.serve.bodies import Bodies, Headers
 from aggregator.serve.conditional import accepts_html, is_precondition_met, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.direct import is_direct
@@ -43,6 +43,8 @@ SEARCH_THREADS, MAX_SEARCHES = 2, 16
 """Searches that run at a time, and those that run or wait."""
 READ_THREADS, PAGE_THREADS = 16, 6
 """Files that are read at a time, and probes and pages that are made at a time."""
+MAX_DEPTH = 100
+"""Most folders of a URL with a page for an error, which repeats `../` for each in each link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Searcher(Protocol):
         """The URL paths that it answers."""
 
     def answer(self, path: str, query_string: bytes, published: Hashable) -> Answer:
-        """The answer; `published` differs once something is published. Runs in a thread."""
+        """The answer; `published` differs once something is published. Runs in a thread. Raises StoreError."""
 
 
 _TEXT = b"text/plain; charset=utf-8"
@@ -248,7 +250,7 @@ class FeedsApp(Application):
             return response
         try:
             return await self._respond_later(scope)
-        except (ShortageError, BucketError):  # of descriptors or memory; a bucket that gives no answer
+        except (ShortageError, BucketError, StoreError):  # readers are not told where the bucket or the database is
             return _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
 
     async def _respond_later(self, scope: Scope) -> Response:
@@ -466,11 +468,11 @@ def _respond_to_other_method(method: str, path: str) -> Response:
 async def _respond_with_error(status: int, scope: Scope, state: ServedState, *more: tuple[bytes, bytes]) -> Response:
     """404 or 410: a page for people, a line for programs."""
     vary = (b"vary", b"accept")
-    if state.error_page is None or not accepts_html(_field(scope, b"accept")):
+    depth = scope["raw_path"].count(b"/") - 1
+    if state.error_page is None or depth > MAX_DEPTH or not accepts_html(_field(scope, b"accept")):
         return _page(status, _TEXT, f"{_ERRORS[status]}\n".encode(), vary, *more)
     # A relative link also works where a proxy serves the folder under a prefix. The page does not repeat the URL.
-    root = "../" * (scope["raw_path"].count(b"/") - 1)
-    body = await _make_page(state.error_page, status, root)
+    body = await _make_page(state.error_page, status, "../" * depth)
     return _page(status, _HTML, body, vary, *state.page, *more)
 
 

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 from aggregator.config import Config
 from aggregator.documents import ALL, PAGE
-from aggregator.errors import StoreError
 from aggregator.feeds.published import topic_slugs
 from aggregator.feeds.search import LIMIT, Found, QueryError, parse_query, search
 from aggregator.feeds.window import FeedLoader
@@ -56,24 +55,22 @@ class Search:
         return frozenset(pages | {f"/{SLUG}/{FILE_NAMES[form]}" for form in self._options.formats})
 
     def answer(self, path: str, query_string: bytes, published: Hashable) -> Answer:
-        """The answer for a URL path of `paths`. `published` differs once something is published. Blocks.
+        """The answer for a URL path of `paths`. `published` differs once something is published. Blocks. Raises
+        StoreError.
 
         An entry can also change without a publish, if it is in no document; then the store has another revision.
         """
         values = parse_qs(query_string[:MAX_QUERY_STRING].decode("ascii", "replace"))
         text = " ".join(xml_text(" ".join(values.get("q", [""]))).split())
         key, loader = (path, text), self._loader
-        try:
-            with self._store.read() as connection:
-                state = published, read_mark(connection)
-            with self._lock:
-                cached = self._cache.get(key)
-                if cached and cached[0] == state:
-                    self._cache.move_to_end(key)
-                    return Answer(200, cached[1])
-            answer = self._search(path, text, loader)
-        except StoreError as error:
-            return Answer(503, None, f"Search does not work at the moment: {error}")
+        with self._store.read() as connection:
+            state = published, read_mark(connection)
+        with self._lock:
+            cached = self._cache.get(key)
+            if cached and cached[0] == state:
+                self._cache.move_to_end(key)
+                return Answer(200, cached[1])
+        answer = self._search(path, text, loader)
         if answer.status == 200 and answer.file is not None:
             self._keep(key, state, answer.file, loader)
         return answer

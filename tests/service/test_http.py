@@ -862,6 +862,11 @@ def test_a_browser_gets_a_page_in_the_look_of_the_site_with_a_way_home(
     assert 'href="./"' in client.get("/nothing", headers=BROWSER).text
 
 
+def test_a_url_of_many_folders_is_answered_with_a_line(client: httpx.Client) -> None:
+    """A page would have `../` for each of them in each link, and stay in memory."""
+    assert len(client.get("/a" * 15_000, headers=BROWSER).content) < 100
+
+
 def test_a_site_without_pages_has_none_for_errors(folder: Path) -> None:
     with running(make_app(folder, options=replace(OPTIONS, pages=False))) as client:
         response = client.get("/nothing", headers=BROWSER)
