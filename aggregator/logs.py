@@ -47,7 +47,9 @@ def start_logging(
         form = "text" if descriptor is not None and os.isatty(descriptor) else "json"
     writer = StreamWriter(descriptor)
     writer.setFormatter(_LineFormatter(zone) if form == "text" else _JsonFormatter(zone))
-    writer.addFilter(_LibraryErrors(logging.ERROR if level > logging.DEBUG else logging.WARNING))
+    # of what libraries log, and of warnings of Python, most tells developers what operators cannot change
+    of_others = logging.ERROR if level > logging.DEBUG else logging.WARNING
+    writer.addFilter(lambda record: record.levelno >= of_others or f"{record.name}.".startswith(f"{_OWN}."))
     writer.addFilter(_RateLimit(writer.count_lost))
     logging.root.addHandler(writer)
     logging.root.setLevel(level)
@@ -161,18 +163,6 @@ class _JsonFormatter(_SafeFormatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)[:MAX_LINE]
         return json.dumps(line)
-
-
-class _LibraryErrors(logging.Filter):
-    """Drops what libraries log, and warnings of Python, below a level. They tell developers what operators cannot
-    change."""
-
-    def __init__(self, level: int) -> None:
-        super().__init__()
-        self._level = level
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= self._level or f"{record.name}.".startswith(f"{_OWN}.")
 
 
 class _RateLimit(logging.Filter):
