@@ -47,23 +47,15 @@ MAX_DEPTH = 100
 """Most folders of a URL with a page for an error, which repeats `../` for each in each link."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What answers a request for which there is no file: a file made for it, or a text with the reason."""
-
-    status: int
-    file: ServedFile | None
-    text: str = ""
-
-
 class Searcher(Protocol):
     """Answers searches."""
 
-    def paths(self) -> frozenset[str]:
-        """The URL paths that it answers."""
+    paths: frozenset[str]
+    """The URL paths that it answers."""
 
-    def answer(self, path: str, query_string: bytes, published: Hashable) -> Answer:
-        """The answer; `published` differs once something is published. Runs in a thread. Raises StoreError."""
+    def answer(self, path: str, query_string: bytes, published: Hashable) -> ServedFile | tuple[bytes, bytes]:
+        """The answer, or the media type and the text of why there is none; `published` differs once something is
+        published. Runs in a thread. Raises StoreError."""
 
 
 _TEXT = b"text/plain; charset=utf-8"
@@ -106,6 +98,7 @@ class ServedState:
     links: Mapping[str, Headers]  # URL paths of feeds -> `Link` with the WebSub hubs
     page: Headers  # header fields of our own pages
     replaced: Mapping[str, ServedFile]  # URL paths of files -> what is served in their place
+    searcher: Searcher | None
     # Renders the page for a status, with the relative path to the home page; None: the site has no pages.
     error_page: Callable[[int, str], bytes] | None
 
@@ -120,11 +113,11 @@ def make_state(
     moved_folders: Mapping[str, str],
     site: Site,
     options: OutputOptions,
-    has_search: bool = False,
+    searcher: Searcher | None = None,
 ) -> ServedState:
     """The state for a snapshot. `moved` maps old paths of the output folder to new ones, both with or without a final
-    slash; a new one that begins with a slash becomes the `Location` as it is. Redirects go before files. `has_search`:
-    pages show a box to search.
+    slash; a new one that begins with a slash becomes the `Location` as it is. Redirects go before files. With a
+    `searcher`, pages show a box to search.
     """
     return ServedState(
         snapshot=snapshot,
@@ -135,7 +128,8 @@ def make_state(
         moved_folders=moved_folders,
         links=hub_links(snapshot, site),
         page=_page_headers(site, options),
-        replaced={f"/{SEARCH_STYLE}": make_file(SEARCH_STYLE, SHOWS_SEARCH)} if has_search else {},
+        replaced={f"/{SEARCH_STYLE}": make_file(SEARCH_STYLE, SHOWS_SEARCH)} if searcher else {},
+        searcher=searcher,
         error_page=_error_pages(site, options) if options.pages else None,
     )
 
@@ -216,11 +210,10 @@ class FeedsApp(Application):
     is for a socket that listens on loopback.
     """
 
-    def __init__(self, state: ServedState, *, health: Probe, ready: Probe, searcher: Searcher | None = None) -> None:
+    def __init__(self, state: ServedState, *, health: Probe, ready: Probe) -> None:
         super().__init__()
         self.state = state
-        self._searcher, self._searches = searcher, 0
-        self._search_threads = Threads(SEARCH_THREADS)
+        self._searches, self._search_threads = 0, Threads(SEARCH_THREADS)
         self.private: dict[str, Page] = {}
         self.shows_private = False
         self._reads, self._read_threads = 0, Threads(READ_THREADS)
@@ -261,8 +254,8 @@ class FeedsApp(Application):
             whole = await self._whole(file, state, packed=_takes_gzip(scope))
             response = _respond_with_file(scope, whole, state) if whole else None
             return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
-        if self._searcher is not None and path in self._searcher.paths():
-            return await self._respond_to_search(scope, state, self._searcher)
+        if state.searcher is not None and path in state.searcher.paths:
+            return await self._respond_to_search(scope, state, state.searcher)
         return await self._respond_without_file(scope, state)
 
     async def _respond_to_search(self, scope: Scope, state: ServedState, searcher: Searcher) -> Response:
@@ -276,11 +269,10 @@ class FeedsApp(Application):
             answer = await asyncio.wrap_future(answering)
         finally:
             self._searches -= 1
-        if answer.file is None:
-            return _page(answer.status, _TEXT, f"{answer.text}\n".encode(), CORS, _NO_STORE)
-        if answer.status != 200 and answer.file.identity is not None:
-            return _page(answer.status, _HTML, answer.file.identity.body, *state.page, _NO_STORE)
-        response = _respond_with_file(scope, answer.file, state)
+        if not isinstance(answer, ServedFile):
+            media_type, text = answer
+            return _page(400, media_type, text, *((CORS,) if media_type == _TEXT else state.page), _NO_STORE)
+        response = _respond_with_file(scope, answer, state)
         return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
 
     async def _respond_without_file(self, scope: Scope, state: ServedState) -> Response:

@@ -44,8 +44,7 @@ class Service:
         self._poll_at = 0.0  # on the monotonic clock: when a folder or bucket that others write is looked at again
         self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
         health = Health()
-        self._search = Search(config, store, lambda: self._worker.site_id or "")
-        self.app = make_app(config, health.report, health.ready, self._search)
+        self.app = make_app(config, health.report, health.ready, self._search(config))
         self._health = health
         self._update_ready()
         self._requests = CycleRequests()
@@ -114,11 +113,13 @@ class Service:
             self._poll_at = time.monotonic() + (self.app.state.source.poll_s if self.app.state.source else 0.0)
             reload_snapshot(self.app, config, is_polled=not self._store.lease.is_held)
         else:
-            self.app.state = load_state(config, self.app.state, has_search=True)
+            self.app.state = load_state(config, self.app.state, self._search(config))
             self._served_config = config
-            self._search.activate(config)
         self._update_ready()
         self._pings.wake(config.site_facts())
+
+    def _search(self, config: Config) -> Search:
+        return Search(config, self._store, lambda: self._worker.site_id or "")
 
     def _update_ready(self) -> None:
         self._health.has_documents = bool(self.app.state.snapshot.files)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import loopback
@@ -916,7 +917,7 @@ def test_other_files_may_load_what_they_like(client: httpx.Client, path: str) ->
 
 def test_a_server_that_can_search_shows_the_box(tmp_path: Path) -> None:
     publish(tmp_path, {"assets/search.css": b"/* nothing */"})
-    with running(make_app(tmp_path, has_search=True)) as client:
+    with running(make_app(tmp_path, searcher=Mock(paths=frozenset()))) as client:
         shown = client.get("/assets/search.css")
         assert "form[data-search]" in shown.text
         assert shown.headers["content-type"] == "text/css; charset=utf-8"
