@@ -307,19 +307,15 @@ def bind_socket(host: str, port: int, key: str = "serve.port") -> socket.socket:
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = min(addresses, key=lambda info: info[0] != socket.AF_INET)
-        sock = socket.socket(family, kind, protocol)
+        family, _, _, _, address = min(addresses, key=lambda info: info[0] != socket.AF_INET)
     except OSError as error:
         raise AggregatorError(f"{shown} cannot be used: {error.strerror} (set serve.host)") from error
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(_BACKLOG)
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # "::" is every address, also of IPv4
+        return socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
-        sock.close()
         reason = _REASONS.get(error.errno or 0, f"cannot be used: {error.strerror}").format(key=key)
         raise AggregatorError(f"{shown} {reason}") from error
-    return sock
 
 
 def make_server(app: Application, sock: socket.socket) -> FeedsServer:

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from aggregator.config import Config
@@ -14,7 +15,7 @@ from aggregator.errors import crash_report
 from aggregator.serve.server import FeedsServer
 from aggregator.service.config_reload import LiveConfig
 from aggregator.service.cycle_requests import CycleRequests
-from aggregator.service.deadline import Deadline
+from aggregator.service.deadline import end_hanging_cycle
 from aggregator.service.health import Health
 from aggregator.service.metrics import CycleMetrics
 from aggregator.service.monitor import Monitor
@@ -60,7 +61,6 @@ class Service:
         )  # fmt: skip
         self.first_cycle = self._worker.first_cycle
         live = LiveConfig(config, path, os.environ, self._check_config, lambda: store.lease.is_held)
-        self._deadline = Deadline(self._worker, health, stop)
         self._monitor = Monitor(live, store, self._worker, health, stop)
 
     def run(self, servers: Sequence[FeedsServer]) -> bool:
@@ -71,7 +71,8 @@ class Service:
         worker = start_thread("worker", self._worker.run, self._stop.is_set, daemon=False)
         try:
             start_thread("monitor", self._monitor.run, self._stop.is_set)
-            start_thread("deadline", self._deadline.run, self._stop.is_set)
+            deadline = partial(end_hanging_cycle, self._worker, self._health, self._stop)
+            start_thread("deadline", deadline, self._stop.is_set)
             start_thread("websub", self._pings.run, self._stop.is_set)
             stopped_at = self._serve(servers)
         finally:
