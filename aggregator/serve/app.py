@@ -79,7 +79,9 @@ _PREFLIGHT: Headers = (
 # An encoded slash would give one file two URLs; backslash and NUL are in no path.
 _FORBIDDEN_ESCAPE = re.compile(rb"%(?:2f|5c|00)", re.IGNORECASE)
 _POLICY, _FRAMES = b"content-security-policy", b"frame-ancestors 'self'"
-_PRECONDITIONS = frozenset((b"if-match", b"if-unmodified-since"))
+_CONDITIONS = frozenset(
+    (b"accept-encoding", b"if-none-match", b"if-modified-since", b"sec-fetch-dest", b"if-match", b"if-unmodified-since")
+)
 _ICON = "/assets/icon.svg"
 _ERRORS = {404: "There is nothing at this URL.", 410: "This was removed."}
 _logger = logging.getLogger(__name__)
@@ -242,23 +244,24 @@ class FeedsApp(Application):
         if (response := self.respond_at_once(scope)) is not None:
             return response
         try:
-            return await self._respond_later(scope)
+            response = await self._respond_later(scope)
         except (ShortageError, BucketError, StoreError):  # readers are not told where the bucket or the database is
-            return _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
+            response = None
+        return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
 
-    async def _respond_later(self, scope: Scope) -> Response:
+    async def _respond_later(self, scope: Scope) -> Response | None:
+        """The response; None if the file cannot be read."""
         state, path = self.state, scope["path"]
         if _is_forbidden(scope):
             return await _respond_with_error(404, scope, state, _NO_STORE)
         if (file := state.snapshot.files.get(path)) is not None:
             whole = await self._whole(file, state, packed=_takes_gzip(scope))
-            response = _respond_with_file(scope, whole, state) if whole else None
-            return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
+            return _respond_with_file(scope, whole, state) if whole else None
         if state.searcher is not None and path in state.searcher.paths:
             return await self._respond_to_search(scope, state, state.searcher)
         return await self._respond_without_file(scope, state)
 
-    async def _respond_to_search(self, scope: Scope, state: ServedState, searcher: Searcher) -> Response:
+    async def _respond_to_search(self, scope: Scope, state: ServedState, searcher: Searcher) -> Response | None:
         """In threads of its own, so that no probe and no other file waits for searches."""
         if self._searches >= MAX_SEARCHES:
             return _page(503, _TEXT, _BUSY, CORS, _RETRY, _NO_STORE)
@@ -269,11 +272,10 @@ class FeedsApp(Application):
             answer = await asyncio.wrap_future(answering)
         finally:
             self._searches -= 1
-        if not isinstance(answer, ServedFile):
-            media_type, text = answer
-            return _page(400, media_type, text, *((CORS,) if media_type == _TEXT else state.page), _NO_STORE)
-        response = _respond_with_file(scope, answer, state)
-        return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
+        if isinstance(answer, ServedFile):
+            return _respond_with_file(scope, answer, state)
+        media_type, text = answer
+        return _page(400, media_type, text, *((CORS,) if media_type == _TEXT else state.page), _NO_STORE)
 
     async def _respond_without_file(self, scope: Scope, state: ServedState) -> Response:
         """The response for a path that is not in the snapshot."""
@@ -339,21 +341,22 @@ def _is_forbidden(scope: Scope) -> bool:
 def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Response | None:
     """200, 304 or 412; None if that takes a body that is not in memory. If-Match and If-Unmodified-Since count first,
     and If-None-Match takes precedence over If-Modified-Since (RFC 9110 section 13.2.2)."""
-    encodings, tags, since, destination, has_precondition = _conditions(scope)
-    if has_precondition and not _is_met(scope, file):
+    fields = _conditions(scope)
+    if (b"if-match" in fields or b"if-unmodified-since" in fields) and not _is_met(fields, file):
         cors = (CORS,) if is_shared(scope["path"]) else ()
         return _page(412, _TEXT, b"The file at this URL is another one.\n", *cors, _NO_STORE)
-    packed = file.compressible and bool(encodings) and prefers_gzip(encodings)
-    as_text = file.is_feed and destination == b"document"
-    dated = file.has_date(time())
-    more = (file.date if dated else ()) + (state.page if file.is_page else state.links.get(scope["path"], ()))
+    packed = file.compressible and b"accept-encoding" in fields and prefers_gzip(fields[b"accept-encoding"])
+    as_text = file.is_feed and fields.get(b"sec-fetch-dest") == b"document"
+    date = file.date_at(time())
+    more = date + (state.page if file.is_page else state.links.get(scope["path"], ()))
     more += state.caching
-    if tags:
+    if tags := fields.get(b"if-none-match"):
         # Section 13.1.2 compares with the representation that would be sent now. A reader that has the other encoding
         # gets the whole file once, because a 304 would name an ETag that it does not have.
         unchanged = matches_etag(tags, file.etag(packed=packed, as_text=as_text))
     else:
-        unchanged = dated and bool(since) and (parse_http_date(since) or -1) >= file.last_modified
+        since = fields.get(b"if-modified-since", b"")
+        unchanged = bool(date and since) and (parse_http_date(since) or -1) >= file.last_modified
     if unchanged:
         return 304, file.unchanged(packed=packed, as_text=as_text) + more, b""
     variant = file.gzip if packed else file.identity
@@ -366,28 +369,19 @@ def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Re
     return 200, variant.headers + more, variant.body
 
 
-def _conditions(scope: Scope) -> tuple[bytes, bytes, bytes, bytes, bool]:
-    """Accept-Encoding, If-None-Match, If-Modified-Since and Sec-Fetch-Dest; whether there is a precondition."""
-    encodings = tags = since = destination = b""
-    has_precondition = False
+def _conditions(scope: Scope) -> dict[bytes, bytes]:
+    """The header fields that a representation depends on. The lines of a field are one list (RFC 9110 section 5.3)."""
+    fields: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
-        if name == b"accept-encoding":
-            encodings = encodings + b"," + value if encodings else value
-        elif name == b"if-none-match":
-            tags = tags + b"," + value if tags else value
-        elif name == b"if-modified-since":
-            since = since + b"," + value if since else value
-        elif name == b"sec-fetch-dest":
-            destination = value
-        elif name in _PRECONDITIONS:
-            has_precondition = True
-    return encodings, tags, since, destination, has_precondition
+        if name in _CONDITIONS:
+            fields[name] = fields[name] + b"," + value if name in fields else value
+    return fields
 
 
-def _is_met(scope: Scope, file: ServedFile) -> bool:
+def _is_met(fields: Mapping[bytes, bytes], file: ServedFile) -> bool:
     forms = itertools.product({False, file.compressible}, {False, file.is_feed})
     etags = {file.etag(packed=packed, as_text=as_text) for packed, as_text in forms}
-    match, since = _field(scope, b"if-match"), _field(scope, b"if-unmodified-since")
+    match, since = fields.get(b"if-match", b""), fields.get(b"if-unmodified-since", b"")
     return is_precondition_met(match, since, etags, file.last_modified)
 
 
@@ -396,7 +390,7 @@ def _takes_gzip(scope: Scope) -> bool:
 
 
 def _field(scope: Scope, name: bytes) -> bytes:
-    """The value of a header field; its lines are one list (RFC 9110 section 5.3)."""
+    """The value of a header field, from all of its lines."""
     return b",".join(value for key, value in scope["headers"] if key == name)
 
 
