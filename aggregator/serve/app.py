@@ -98,7 +98,7 @@ class ServedState:
     redirects: Mapping[str, bytes]  # old URL paths -> values of `Location`
     moved_folders: Mapping[str, str]  # old folders -> new ones, with everything below them
     links: Mapping[str, Headers]  # URL paths of feeds -> `Link` with the WebSub hubs
-    page: Headers  # header fields of our own pages
+    page: Headers  # header fields of our own pages: what they may load, and what they tell other sites
     replaced: Mapping[str, ServedFile]  # URL paths of files -> what is served in their place
     searcher: Searcher | None
     # Renders the page for a status, with the relative path to the home page; None: the site has no pages.
@@ -129,19 +129,13 @@ def make_state(
         redirects={f"/{old}": _location(f"/{old}", new) for old, new in moved.items()},
         moved_folders=moved_folders,
         links=hub_links(snapshot, site),
-        page=_page_headers(site, options),
+        page=(
+            (_POLICY, f"{content_security_policy(site.icon, options)}; ".encode() + _FRAMES),
+            (b"referrer-policy", b"strict-origin-when-cross-origin"),
+        ),
         replaced={f"/{SEARCH_STYLE}": make_file(SEARCH_STYLE, SHOWS_SEARCH)} if searcher else {},
         searcher=searcher,
         error_page=_error_pages(site, options) if options.pages else None,
-    )
-
-
-def _page_headers(site: Site, options: OutputOptions) -> Headers:
-    """Header fields of pages: what they may load, and what they tell other sites."""
-    policy = f"{content_security_policy(site.icon, options)}; ".encode() + _FRAMES
-    return (
-        (_POLICY, policy),
-        (b"referrer-policy", b"strict-origin-when-cross-origin"),
     )
 
 

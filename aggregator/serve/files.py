@@ -167,9 +167,7 @@ def load_snapshot(source: DocumentSource, previous: Snapshot, bodies: Bodies, *,
             manifest = parse_manifest(found.raw)
             if previous.problem:
                 _logger.info("%s/%s can be used again", source.where, MANIFEST_PATH)
-            return _build_snapshot(
-                opened, manifest, previous, stamp, bodies, source.read_ahead, can_wait=is_polled
-            ) or replace(previous, stamp=None, busy=stamp, problem="")
+            return _build_snapshot(opened, manifest, previous, stamp, bodies, source.read_ahead, can_wait=is_polled)
     except (OSError, ValueError, BucketError) as error:
         is_missing = isinstance(error, FileNotFoundError)
         if is_missing and (source.exists() or not previous.files):
@@ -274,8 +272,9 @@ def _build_snapshot(
     read_ahead: float,
     *,
     can_wait: bool,
-) -> Snapshot | None:
-    """The snapshot of a manifest; None if files differ from it for the first time, and it `can_wait`."""
+) -> Snapshot:
+    """The snapshot of a manifest; with the files of `previous` if files differ from it for the first time, and it
+    `can_wait`."""
     found: dict[str, ServedFile] = {}
     changed: dict[str, FileFacts] = {}
     for path, entry in manifest.files.items():
@@ -293,7 +292,7 @@ def _build_snapshot(
     read = _read_changed(opened, itertools.islice(useful, int(min(read_ahead, len(changed)))), found, previous)
     differs = any(found[path].digest != manifest.files[path].digest for path in changed)
     if differs and can_wait and previous.files and stamp != previous.busy:
-        return None
+        return replace(previous, stamp=None, busy=stamp, problem="")
     files = {url: file for path, file in found.items() for url in _url_paths(path)}
     bodies.forget(set(previous.files.values()).difference(files.values()))
     for file, variant in read:

@@ -20,6 +20,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from itertools import islice, takewhile
+from types import SimpleNamespace
 from typing import Any
 
 import httptools
@@ -258,14 +259,8 @@ def _origin_form(target: bytes) -> tuple[bytes, bytes]:
     return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b""), authority.rpartition(b"@")[2]
 
 
-class _Responded:
-    """In place of uvicorn's cycle: the response to the last request is sent."""
-
-    response_complete = True
-    message_event = asyncio.Event()  # uvicorn sets it when the connection is lost
-
-
-_RESPONDED: Any = _Responded()
+# In place of uvicorn's cycle: the response to the last request is sent. uvicorn sets the event if the client leaves.
+_RESPONDED: Any = SimpleNamespace(response_complete=True, message_event=asyncio.Event())
 
 
 class FeedsServer(uvicorn.Server):

@@ -111,7 +111,7 @@ class Service:
         if config is self._served_config:
             if by_others and time.monotonic() < self._poll_at:
                 return
-            self._poll_at = time.monotonic() + (self.app.state.source.poll_s if self.app.state.source else 0.0)
+            self._poll_at = time.monotonic() + self.app.state.source.poll_s
             reload_snapshot(self.app, config, is_polled=not self._store.lease.is_held)
         else:
             self.app.state = load_state(config, self.app.state, self._search(config))
