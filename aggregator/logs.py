@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Literal
+from typing import Literal
 
 from aggregator.errors import crash_report
 from aggregator.problems import visible
@@ -47,7 +47,9 @@ def start_logging(
         form = "text" if descriptor is not None and os.isatty(descriptor) else "json"
     writer = StreamWriter(descriptor)
     writer.setFormatter(_LineFormatter(zone) if form == "text" else _JsonFormatter(zone))
-    writer.addFilter(_LibraryErrors(logging.ERROR if level > logging.DEBUG else logging.WARNING))
+    # of what libraries log, and of warnings of Python, most tells developers what operators cannot change
+    of_others = logging.ERROR if level > logging.DEBUG else logging.WARNING
+    writer.addFilter(lambda record: record.levelno >= of_others or f"{record.name}.".startswith(f"{_OWN}."))
     writer.addFilter(_RateLimit(writer.count_lost))
     logging.root.addHandler(writer)
     logging.root.setLevel(level)
@@ -119,37 +121,21 @@ class StreamWriter(logging.Handler):
         return f"{self.format(record)}\n".encode()
 
 
-class _SafeFormatter(logging.Formatter):
-    """Shows exceptions, also exceptions that libraries log, without their messages, which may quote a record."""
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802
-        return crash_report(ei[1]) if ei[1] is not None else ""
-
-
-class _LineFormatter(_SafeFormatter):
+class _LineFormatter(logging.Formatter):
     """Time with offset, level, and the message with escaped control characters."""
-
-    def __init__(self, zone: tzinfo) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s")
-        self._zone = zone
-
-    def format(self, record: logging.LogRecord) -> str:
-        return super().format(record)[:MAX_LINE]
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        return datetime.fromtimestamp(record.created, self._zone).isoformat(" ", "seconds")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        record.message = visible(record.message)
-        return super().formatMessage(record)
-
-
-class _JsonFormatter(_SafeFormatter):
-    """One JSON object in ASCII, with time, level, logger, message and, if there is one, traceback."""
 
     def __init__(self, zone: tzinfo) -> None:
         super().__init__()
         self._zone = zone
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, self._zone).isoformat(" ", "seconds")
+        line = f"{time} {record.levelname} {visible(record.getMessage())}"
+        return "\n".join(filter(None, (line, _traceback(record))))[:MAX_LINE]
+
+
+class _JsonFormatter(_LineFormatter):
+    """One JSON object in ASCII, with time, level, logger, message and, if there is one, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -158,21 +144,16 @@ class _JsonFormatter(_SafeFormatter):
             "logger": record.name,
             "message": record.getMessage()[:MAX_LINE],
         }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)[:MAX_LINE]
+        if traceback := _traceback(record):
+            line["traceback"] = traceback[:MAX_LINE]
         return json.dumps(line)
 
 
-class _LibraryErrors(logging.Filter):
-    """Drops what libraries log, and warnings of Python, below a level. They tell developers what operators cannot
-    change."""
-
-    def __init__(self, level: int) -> None:
-        super().__init__()
-        self._level = level
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= self._level or f"{record.name}.".startswith(f"{_OWN}.")
+def _traceback(record: logging.LogRecord) -> str:
+    """The exception that a line, also of a library, is about: without its message, which may quote a record; "" without
+    one."""
+    error = record.exc_info[1] if record.exc_info else None
+    return "" if error is None else crash_report(error)
 
 
 class _RateLimit(logging.Filter):

@@ -53,8 +53,30 @@ def parse_phrase(written: str) -> str:
     return topic_key(written)
 
 
-def expression_error(phrase: str) -> str | None:
-    """Why re2 refuses an expression; None for a valid one and for words and phrases."""
+def compile_expression(phrase: str) -> Callable[[str], object]:
+    """The search function of an expression. Raises ValueError with the message of re2."""
+    import re2  # few sites have an expression
+
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    options.max_mem = MAX_COMPILED_BYTES
+    try:
+        search: Callable[[str], object] = re2.compile(phrase.removeprefix(EXPRESSION), options).search
+        re2.purge()  # its own cache would keep it too
+    except re2.error as error:
+        message = error.args[0]
+        raise ValueError(message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)) from None
+    return search
+
+
+Compile = Callable[[str], Callable[[str], object]]
+_compiled: Compile = lru_cache(maxsize=1024)(compile_expression)
+
+
+def expression_error(phrase: str, compiled: Compile = _compiled) -> str | None:
+    """Why re2 refuses an expression; None for a valid one and for words and phrases. `compiled` as in
+    `contains_phrase`."""
     if not phrase.startswith(EXPRESSION):
         return None
     if phrase == EXPRESSION:
@@ -62,7 +84,7 @@ def expression_error(phrase: str) -> str | None:
     if len(phrase) > len(EXPRESSION) + MAX_EXPRESSION:
         return f"it is longer than {MAX_EXPRESSION} characters"
     try:
-        _compile(phrase)
+        compiled(phrase)
     except ValueError as error:
         what, _, where = str(error).partition(": ")
         what = f"{what.removeprefix('missing ')} is missing" if what.startswith("missing ") else what
@@ -70,14 +92,15 @@ def expression_error(phrase: str) -> str | None:
     return None
 
 
-def contains_phrase(texts: tuple[str, ...], phrase: str) -> bool:
+def contains_phrase(texts: tuple[str, ...], phrase: str, compiled: Compile = _compiled) -> bool:
     """Whether any text contains the phrase (see `parse_phrase`) as whole words, or matches the expression.
 
     Whole words have no letter, digit or mark directly before or after them. Scripts without spaces have no such
-    boundaries, so letters next to theirs do not count.
+    boundaries, so letters next to theirs do not count. `compiled` is a cache of
+    `compile_expression`; the default one keeps many, as of a config.
     """
     if phrase.startswith(EXPRESSION):
-        return any(map(_compile(phrase), _plain_texts(texts)))
+        return any(map(compiled(phrase), _plain_texts(texts)))
     return any(_contains_words(text, phrase) for text in _folded_texts(texts))
 
 
@@ -112,20 +135,3 @@ def _is_word_boundary(neighbour: str, edge: str) -> bool:
 
 def _is_unspaced(letter: str) -> bool:
     return bisect_right(_BOUNDS, ord(letter)) % 2 == 1
-
-
-@lru_cache(maxsize=1024)
-def _compile(phrase: str) -> Callable[[str], object]:
-    """The search function of an expression. Raises ValueError with the message of re2."""
-    import re2  # few sites have an expression
-
-    options = re2.Options()
-    options.case_sensitive = False
-    options.log_errors = False
-    options.max_mem = MAX_COMPILED_BYTES
-    try:
-        search: Callable[[str], object] = re2.compile(phrase.removeprefix(EXPRESSION), options).search
-    except re2.error as error:
-        message = error.args[0]
-        raise ValueError(message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)) from None
-    return search

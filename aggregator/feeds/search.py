@@ -8,10 +8,11 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import Connection
 
-from aggregator.feeds.phrases import EXPRESSION, contains_phrase, expression_error, parse_phrase
+from aggregator.feeds.phrases import EXPRESSION, compile_expression, contains_phrase, expression_error, parse_phrase
 from aggregator.feeds.published import read_topic_terms
 from aggregator.feeds.window import FEED_ENTRIES, NEWEST_FIRST, FeedLoader
 from aggregator.model import Entry
@@ -27,6 +28,8 @@ SEARCH_S = 0.2
 """How long a search reads."""
 ROW_BATCH = 500
 
+# Visitors write these, and each may take a megabyte: only those of the searches that run are kept.
+_compiled = lru_cache(maxsize=2)(compile_expression)
 _PART = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _NEWEST = (
     FEED_ENTRIES.add_columns(entry.c.content)
@@ -49,8 +52,8 @@ class Query:
 
     def matches(self, texts: tuple[str, ...]) -> bool:
         """Whether the texts contain all of the phrases, and none that is excluded."""
-        return all(contains_phrase(texts, phrase) for phrase in self.all) and not any(
-            contains_phrase(texts, phrase) for phrase in self.none
+        return all(contains_phrase(texts, phrase, _compiled) for phrase in self.all) and not any(
+            contains_phrase(texts, phrase, _compiled) for phrase in self.none
         )
 
 
@@ -74,7 +77,7 @@ def parse_query(text: str) -> Query:
     for part in _PART.finditer(text):
         is_expression = (part[3] or "").casefold().startswith(EXPRESSION) and not part[1]
         phrase = parse_phrase(text[part.start() :] if is_expression else part[2] or part[3] or "")
-        if error := expression_error(phrase):
+        if error := expression_error(phrase, _compiled):
             raise QueryError(f"the expression cannot be used: {error} (leave out re: to search for words)")
         if phrase:
             (excluded if part[1] else wanted).append(phrase)

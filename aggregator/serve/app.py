@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from aggregator.documents import SEARCH_STYLE, SHOWS_SEARCH, cache_control, content_security_policy
-from aggregator.errors import BucketError, ShortageError, crash_report
+from aggregator.errors import BucketError, ShortageError, StoreError, crash_report
 from aggregator.serve.bodies import Bodies, Headers
 from aggregator.serve.conditional import accepts_html, is_precondition_met, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.direct import is_direct
@@ -43,25 +43,19 @@ SEARCH_THREADS, MAX_SEARCHES = 2, 16
 """Searches that run at a time, and those that run or wait."""
 READ_THREADS, PAGE_THREADS = 16, 6
 """Files that are read at a time, and probes and pages that are made at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What answers a request for which there is no file: a file made for it, or a text with the reason."""
-
-    status: int
-    file: ServedFile | None
-    text: str = ""
+MAX_DEPTH = 100
+"""Most folders of a URL with a page for an error, which repeats `../` for each in each link."""
 
 
 class Searcher(Protocol):
     """Answers searches."""
 
-    def paths(self) -> frozenset[str]:
-        """The URL paths that it answers."""
+    paths: frozenset[str]
+    """The URL paths that it answers."""
 
-    def answer(self, path: str, query_string: bytes, published: Hashable) -> Answer:
-        """The answer; `published` differs once something is published. Runs in a thread."""
+    def answer(self, path: str, query_string: bytes, published: Hashable) -> ServedFile | tuple[bytes, bytes]:
+        """The answer, or the media type and the text of why there is none; `published` differs once something is
+        published. Runs in a thread. Raises StoreError."""
 
 
 _TEXT = b"text/plain; charset=utf-8"
@@ -85,7 +79,9 @@ _PREFLIGHT: Headers = (
 # An encoded slash would give one file two URLs; backslash and NUL are in no path.
 _FORBIDDEN_ESCAPE = re.compile(rb"%(?:2f|5c|00)", re.IGNORECASE)
 _POLICY, _FRAMES = b"content-security-policy", b"frame-ancestors 'self'"
-_PRECONDITIONS = frozenset((b"if-match", b"if-unmodified-since"))
+_CONDITIONS = frozenset(
+    (b"accept-encoding", b"if-none-match", b"if-modified-since", b"sec-fetch-dest", b"if-match", b"if-unmodified-since")
+)
 _ICON = "/assets/icon.svg"
 _ERRORS = {404: "There is nothing at this URL.", 410: "This was removed."}
 _logger = logging.getLogger(__name__)
@@ -102,8 +98,9 @@ class ServedState:
     redirects: Mapping[str, bytes]  # old URL paths -> values of `Location`
     moved_folders: Mapping[str, str]  # old folders -> new ones, with everything below them
     links: Mapping[str, Headers]  # URL paths of feeds -> `Link` with the WebSub hubs
-    page: Headers  # header fields of our own pages
+    page: Headers  # header fields of our own pages: what they may load, and what they tell other sites
     replaced: Mapping[str, ServedFile]  # URL paths of files -> what is served in their place
+    searcher: Searcher | None
     # Renders the page for a status, with the relative path to the home page; None: the site has no pages.
     error_page: Callable[[int, str], bytes] | None
 
@@ -118,11 +115,11 @@ def make_state(
     moved_folders: Mapping[str, str],
     site: Site,
     options: OutputOptions,
-    has_search: bool = False,
+    searcher: Searcher | None = None,
 ) -> ServedState:
     """The state for a snapshot. `moved` maps old paths of the output folder to new ones, both with or without a final
-    slash; a new one that begins with a slash becomes the `Location` as it is. Redirects go before files. `has_search`:
-    pages show a box to search.
+    slash; a new one that begins with a slash becomes the `Location` as it is. Redirects go before files. With a
+    `searcher`, pages show a box to search.
     """
     return ServedState(
         snapshot=snapshot,
@@ -132,18 +129,13 @@ def make_state(
         redirects={f"/{old}": _location(f"/{old}", new) for old, new in moved.items()},
         moved_folders=moved_folders,
         links=hub_links(snapshot, site),
-        page=_page_headers(site, options),
-        replaced={f"/{SEARCH_STYLE}": make_file(SEARCH_STYLE, SHOWS_SEARCH)} if has_search else {},
+        page=(
+            (_POLICY, f"{content_security_policy(site.icon, options)}; ".encode() + _FRAMES),
+            (b"referrer-policy", b"strict-origin-when-cross-origin"),
+        ),
+        replaced={f"/{SEARCH_STYLE}": make_file(SEARCH_STYLE, SHOWS_SEARCH)} if searcher else {},
+        searcher=searcher,
         error_page=_error_pages(site, options) if options.pages else None,
-    )
-
-
-def _page_headers(site: Site, options: OutputOptions) -> Headers:
-    """Header fields of pages: what they may load, and what they tell other sites."""
-    policy = f"{content_security_policy(site.icon, options)}; ".encode() + _FRAMES
-    return (
-        (_POLICY, policy),
-        (b"referrer-policy", b"strict-origin-when-cross-origin"),
     )
 
 
@@ -214,11 +206,10 @@ class FeedsApp(Application):
     is for a socket that listens on loopback.
     """
 
-    def __init__(self, state: ServedState, *, health: Probe, ready: Probe, searcher: Searcher | None = None) -> None:
+    def __init__(self, state: ServedState, *, health: Probe, ready: Probe) -> None:
         super().__init__()
         self.state = state
-        self._searcher, self._searches = searcher, 0
-        self._search_threads = Threads(SEARCH_THREADS)
+        self._searches, self._search_threads = 0, Threads(SEARCH_THREADS)
         self.private: dict[str, Page] = {}
         self.shows_private = False
         self._reads, self._read_threads = 0, Threads(READ_THREADS)
@@ -247,23 +238,24 @@ class FeedsApp(Application):
         if (response := self.respond_at_once(scope)) is not None:
             return response
         try:
-            return await self._respond_later(scope)
-        except (ShortageError, BucketError):  # of descriptors or memory; a bucket that gives no answer
-            return _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
+            response = await self._respond_later(scope)
+        except (ShortageError, BucketError, StoreError):  # readers are not told where the bucket or the database is
+            response = None
+        return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
 
-    async def _respond_later(self, scope: Scope) -> Response:
+    async def _respond_later(self, scope: Scope) -> Response | None:
+        """The response; None if the file cannot be read."""
         state, path = self.state, scope["path"]
         if _is_forbidden(scope):
             return await _respond_with_error(404, scope, state, _NO_STORE)
         if (file := state.snapshot.files.get(path)) is not None:
             whole = await self._whole(file, state, packed=_takes_gzip(scope))
-            response = _respond_with_file(scope, whole, state) if whole else None
-            return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
-        if self._searcher is not None and path in self._searcher.paths():
-            return await self._respond_to_search(scope, state, self._searcher)
+            return _respond_with_file(scope, whole, state) if whole else None
+        if state.searcher is not None and path in state.searcher.paths:
+            return await self._respond_to_search(scope, state, state.searcher)
         return await self._respond_without_file(scope, state)
 
-    async def _respond_to_search(self, scope: Scope, state: ServedState, searcher: Searcher) -> Response:
+    async def _respond_to_search(self, scope: Scope, state: ServedState, searcher: Searcher) -> Response | None:
         """In threads of its own, so that no probe and no other file waits for searches."""
         if self._searches >= MAX_SEARCHES:
             return _page(503, _TEXT, _BUSY, CORS, _RETRY, _NO_STORE)
@@ -274,12 +266,10 @@ class FeedsApp(Application):
             answer = await asyncio.wrap_future(answering)
         finally:
             self._searches -= 1
-        if answer.file is None:
-            return _page(answer.status, _TEXT, f"{answer.text}\n".encode(), CORS, _NO_STORE)
-        if answer.status != 200 and answer.file.identity is not None:
-            return _page(answer.status, _HTML, answer.file.identity.body, *state.page, _NO_STORE)
-        response = _respond_with_file(scope, answer.file, state)
-        return response or _page(503, _TEXT, _UNREADABLE, _RETRY, _NO_STORE)
+        if isinstance(answer, ServedFile):
+            return _respond_with_file(scope, answer, state)
+        media_type, text = answer
+        return _page(400, media_type, text, *((CORS,) if media_type == _TEXT else state.page), _NO_STORE)
 
     async def _respond_without_file(self, scope: Scope, state: ServedState) -> Response:
         """The response for a path that is not in the snapshot."""
@@ -345,21 +335,22 @@ def _is_forbidden(scope: Scope) -> bool:
 def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Response | None:
     """200, 304 or 412; None if that takes a body that is not in memory. If-Match and If-Unmodified-Since count first,
     and If-None-Match takes precedence over If-Modified-Since (RFC 9110 section 13.2.2)."""
-    encodings, tags, since, destination, has_precondition = _conditions(scope)
-    if has_precondition and not _is_met(scope, file):
+    fields = _conditions(scope)
+    if (b"if-match" in fields or b"if-unmodified-since" in fields) and not _is_met(fields, file):
         cors = (CORS,) if is_shared(scope["path"]) else ()
         return _page(412, _TEXT, b"The file at this URL is another one.\n", *cors, _NO_STORE)
-    packed = file.compressible and bool(encodings) and prefers_gzip(encodings)
-    as_text = file.is_feed and destination == b"document"
-    dated = file.has_date(time())
-    more = (file.date if dated else ()) + (state.page if file.is_page else state.links.get(scope["path"], ()))
+    packed = file.compressible and b"accept-encoding" in fields and prefers_gzip(fields[b"accept-encoding"])
+    as_text = file.is_feed and fields.get(b"sec-fetch-dest") == b"document"
+    date = file.date_at(time())
+    more = date + (state.page if file.is_page else state.links.get(scope["path"], ()))
     more += state.caching
-    if tags:
+    if tags := fields.get(b"if-none-match"):
         # Section 13.1.2 compares with the representation that would be sent now. A reader that has the other encoding
         # gets the whole file once, because a 304 would name an ETag that it does not have.
         unchanged = matches_etag(tags, file.etag(packed=packed, as_text=as_text))
     else:
-        unchanged = dated and bool(since) and (parse_http_date(since) or -1) >= file.last_modified
+        since = fields.get(b"if-modified-since", b"")
+        unchanged = bool(date and since) and (parse_http_date(since) or -1) >= file.last_modified
     if unchanged:
         return 304, file.unchanged(packed=packed, as_text=as_text) + more, b""
     variant = file.gzip if packed else file.identity
@@ -372,28 +363,19 @@ def _respond_with_file(scope: Scope, file: ServedFile, state: ServedState) -> Re
     return 200, variant.headers + more, variant.body
 
 
-def _conditions(scope: Scope) -> tuple[bytes, bytes, bytes, bytes, bool]:
-    """Accept-Encoding, If-None-Match, If-Modified-Since and Sec-Fetch-Dest; whether there is a precondition."""
-    encodings = tags = since = destination = b""
-    has_precondition = False
+def _conditions(scope: Scope) -> dict[bytes, bytes]:
+    """The header fields that a representation depends on. The lines of a field are one list (RFC 9110 section 5.3)."""
+    fields: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
-        if name == b"accept-encoding":
-            encodings = encodings + b"," + value if encodings else value
-        elif name == b"if-none-match":
-            tags = tags + b"," + value if tags else value
-        elif name == b"if-modified-since":
-            since = since + b"," + value if since else value
-        elif name == b"sec-fetch-dest":
-            destination = value
-        elif name in _PRECONDITIONS:
-            has_precondition = True
-    return encodings, tags, since, destination, has_precondition
+        if name in _CONDITIONS:
+            fields[name] = fields[name] + b"," + value if name in fields else value
+    return fields
 
 
-def _is_met(scope: Scope, file: ServedFile) -> bool:
+def _is_met(fields: Mapping[bytes, bytes], file: ServedFile) -> bool:
     forms = itertools.product({False, file.compressible}, {False, file.is_feed})
     etags = {file.etag(packed=packed, as_text=as_text) for packed, as_text in forms}
-    match, since = _field(scope, b"if-match"), _field(scope, b"if-unmodified-since")
+    match, since = fields.get(b"if-match", b""), fields.get(b"if-unmodified-since", b"")
     return is_precondition_met(match, since, etags, file.last_modified)
 
 
@@ -402,7 +384,7 @@ def _takes_gzip(scope: Scope) -> bool:
 
 
 def _field(scope: Scope, name: bytes) -> bytes:
-    """The value of a header field; its lines are one list (RFC 9110 section 5.3)."""
+    """The value of a header field, from all of its lines."""
     return b",".join(value for key, value in scope["headers"] if key == name)
 
 
@@ -466,11 +448,11 @@ def _respond_to_other_method(method: str, path: str) -> Response:
 async def _respond_with_error(status: int, scope: Scope, state: ServedState, *more: tuple[bytes, bytes]) -> Response:
     """404 or 410: a page for people, a line for programs."""
     vary = (b"vary", b"accept")
-    if state.error_page is None or not accepts_html(_field(scope, b"accept")):
+    depth = scope["raw_path"].count(b"/") - 1
+    if state.error_page is None or depth > MAX_DEPTH or not accepts_html(_field(scope, b"accept")):
         return _page(status, _TEXT, f"{_ERRORS[status]}\n".encode(), vary, *more)
     # A relative link also works where a proxy serves the folder under a prefix. The page does not repeat the URL.
-    root = "../" * (scope["raw_path"].count(b"/") - 1)
-    body = await _make_page(state.error_page, status, root)
+    body = await _make_page(state.error_page, status, "../" * depth)
     return _page(status, _HTML, body, vary, *state.page, *more)
 
 

@@ -69,14 +69,9 @@ class ServedFile:
         self.identity: Variant | None = None
         self.gzip: Variant | None = None
 
-    @property
-    def date(self) -> Headers:
-        """`Last-Modified`."""
-        return _date_header(self.last_modified)
-
-    def has_date(self, now: float) -> bool:
-        """True if `last_modified` may be sent, and compared with If-Modified-Since."""
-        return now >= self.last_modified + 1
+    def date_at(self, now: float) -> Headers:
+        """`Last-Modified`; empty while it may neither be sent nor compared with If-Modified-Since."""
+        return _date_header(self.last_modified) if now >= self.last_modified + 1 else ()
 
     def etag(self, *, packed: bool = False, as_text: bool = False) -> bytes:
         """The ETag of the identity, or of the gzip variant; `as_text`: with the type that browsers show. Each has a
@@ -87,16 +82,12 @@ class ServedFile:
         """Header fields of a 304 (RFC 9110 section 15.4.5), without `Cache-Control` and `Last-Modified`."""
         return ((b"etag", self.etag(packed=packed, as_text=as_text)), *self._common)
 
-    def make_identity(self, body: bytes) -> Variant:
-        """The variant without an encoding."""
-        return self._variant(body, packed=False)
-
     def compress(self) -> None:
         """Makes the gzip variant, if it has one, of a file whose identity is in memory. Takes milliseconds, so call it
         outside the event loop."""
         if self.compressible and self.identity is not None and self.gzip is None:
             packed = gzip.compress(self.identity.body, 6, mtime=0)
-            self.gzip = self._variant(packed, packed=True)
+            self.gzip = self.make_variant(packed, packed=True)
 
     def hold(self, variant: Variant) -> None:
         """Refers to one of its variants."""
@@ -116,7 +107,8 @@ class ServedFile:
         """The variants in memory."""
         return (variant for variant in (self.identity, self.gzip) if variant is not None)
 
-    def _variant(self, body: bytes, *, packed: bool) -> Variant:
+    def make_variant(self, body: bytes, *, packed: bool = False) -> Variant:
+        """The variant with this body."""
         described = ((b"content-type", content_type(self.path).encode()), (b"content-length", b"%d" % len(body)))
         encoding = (_GZIP,) if packed else ()
         return Variant((*described, *encoding, *self.unchanged(packed=packed)), body)
@@ -175,9 +167,7 @@ def load_snapshot(source: DocumentSource, previous: Snapshot, bodies: Bodies, *,
             manifest = parse_manifest(found.raw)
             if previous.problem:
                 _logger.info("%s/%s can be used again", source.where, MANIFEST_PATH)
-            return _build_snapshot(
-                opened, manifest, previous, stamp, bodies, source.read_ahead, can_wait=is_polled
-            ) or replace(previous, stamp=None, busy=stamp, problem="")
+            return _build_snapshot(opened, manifest, previous, stamp, bodies, source.read_ahead, can_wait=is_polled)
     except (OSError, ValueError, BucketError) as error:
         is_missing = isinstance(error, FileNotFoundError)
         if is_missing and (source.exists() or not previous.files):
@@ -207,7 +197,7 @@ def read_body(source: DocumentSource, file: ServedFile, bodies: Bodies, *, packe
             return None
         if digest_of(content.body) != file.digest:
             return _whole_file(file.path, content, replaces=True, packed=packed)
-        identity = file.make_identity(content.body)
+        identity = file.make_variant(content.body)
     whole.identity = identity
     if packed:
         whole.compress()
@@ -240,7 +230,7 @@ def _whole_file(
     modified = entry.modified if entry is not None and entry.digest == digest else 0
     replaces = replaces or (entry is not None and entry.digest != digest)
     file = ServedFile(path, digest, facts, may_vary=may_vary, modified=modified, replaces=replaces)
-    file.identity = file.make_identity(body)
+    file.identity = file.make_variant(body)
     if packed:
         file.compress()
     return file
@@ -282,8 +272,9 @@ def _build_snapshot(
     read_ahead: float,
     *,
     can_wait: bool,
-) -> Snapshot | None:
-    """The snapshot of a manifest; None if files differ from it for the first time, and it `can_wait`."""
+) -> Snapshot:
+    """The snapshot of a manifest; with the files of `previous` if files differ from it for the first time, and it
+    `can_wait`."""
     found: dict[str, ServedFile] = {}
     changed: dict[str, FileFacts] = {}
     for path, entry in manifest.files.items():
@@ -301,7 +292,7 @@ def _build_snapshot(
     read = _read_changed(opened, itertools.islice(useful, int(min(read_ahead, len(changed)))), found, previous)
     differs = any(found[path].digest != manifest.files[path].digest for path in changed)
     if differs and can_wait and previous.files and stamp != previous.busy:
-        return None
+        return replace(previous, stamp=None, busy=stamp, problem="")
     files = {url: file for path, file in found.items() for url in _url_paths(path)}
     bodies.forget(set(previous.files.values()).difference(files.values()))
     for file, variant in read:
@@ -344,7 +335,7 @@ def _read_changed(
         file = found[path]
         if digest != file.digest:
             file = found[path] = ServedFile(path, digest, content.facts, replaces=before is not None)
-        read.append((file, file.make_identity(content.body)))
+        read.append((file, file.make_variant(content.body)))
     return read
 
 

@@ -20,6 +20,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from itertools import islice, takewhile
+from types import SimpleNamespace
 from typing import Any
 
 import httptools
@@ -258,14 +259,8 @@ def _origin_form(target: bytes) -> tuple[bytes, bytes]:
     return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b""), authority.rpartition(b"@")[2]
 
 
-class _Responded:
-    """In place of uvicorn's cycle: the response to the last request is sent."""
-
-    response_complete = True
-    message_event = asyncio.Event()  # uvicorn sets it when the connection is lost
-
-
-_RESPONDED: Any = _Responded()
+# In place of uvicorn's cycle: the response to the last request is sent. uvicorn sets the event if the client leaves.
+_RESPONDED: Any = SimpleNamespace(response_complete=True, message_event=asyncio.Event())
 
 
 class FeedsServer(uvicorn.Server):
@@ -307,19 +302,15 @@ def bind_socket(host: str, port: int, key: str = "serve.port") -> socket.socket:
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = min(addresses, key=lambda info: info[0] != socket.AF_INET)
-        sock = socket.socket(family, kind, protocol)
+        family, _, _, _, address = min(addresses, key=lambda info: info[0] != socket.AF_INET)
     except OSError as error:
         raise AggregatorError(f"{shown} cannot be used: {error.strerror} (set serve.host)") from error
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(_BACKLOG)
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # "::" is every address, also of IPv4
+        return socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
-        sock.close()
         reason = _REASONS.get(error.errno or 0, f"cannot be used: {error.strerror}").format(key=key)
         raise AggregatorError(f"{shown} {reason}") from error
-    return sock
 
 
 def make_server(app: Application, sock: socket.socket) -> FeedsServer:

@@ -14,26 +14,21 @@ CHECKS = 20
 """How often progress is looked for in that time."""
 
 
-class Deadline:
-    """Counts from the last sign of progress, such as a file that was read, so a cycle may be as long as its work.
+def end_hanging_cycle(worker: Worker, health: Health, stop: threading.Event) -> None:
+    """Reports a cycle that hangs, and ends the process in the end: a supervisor starts it again. Runs until the stop.
 
-    Checks are counted, not time: neither a process nor a machine that was stopped hangs.
+    Counts from the last sign of progress, such as a file that was read, so a cycle may be as long as its work. Checks
+    are counted, not time: neither a process nor a machine that was stopped hangs.
     """
-
-    def __init__(self, worker: Worker, health: Health, stop: threading.Event) -> None:
-        self._worker, self._health, self._stop = worker, health, stop
-
-    def run(self) -> None:
-        """Checks until the stop. A supervisor starts a process again that ended with an error."""
-        seen, silent = None, 0
-        while not self._stop.wait(HANG_S / CHECKS):
-            progress = self._worker.progress()
-            silent = silent + 1 if progress is not None and progress == seen else 0
-            seen = progress
-            what = f"the cycle hangs in the stage {self._worker.stage!r}: no progress for"
-            if silent >= 2 * CHECKS:
-                end_process(f"{what} {2 * HANG_S / 60:g} minutes")
-            if silent >= CHECKS:
-                self._health.begin(HANG, f"{what} {HANG_S / 60:g} minutes", fatal=True)
-            else:
-                self._health.end(HANG)
+    seen, silent = None, 0
+    while not stop.wait(HANG_S / CHECKS):
+        progress = worker.progress()
+        silent = silent + 1 if progress is not None and progress == seen else 0
+        seen = progress
+        what = f"the cycle hangs in the stage {worker.stage!r}: no progress for"
+        if silent >= 2 * CHECKS:
+            end_process(f"{what} {2 * HANG_S / 60:g} minutes")
+        if silent >= CHECKS:
+            health.begin(HANG, f"{what} {HANG_S / 60:g} minutes", fatal=True)
+        else:
+            health.end(HANG)

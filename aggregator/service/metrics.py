@@ -33,15 +33,24 @@ _log = logging.getLogger(__name__)
 disable_created_metrics()  # type: ignore[no-untyped-call] # series with the start time of every counter
 
 
-class HttpMetrics:
+class HttpMetrics(Collector):
     """The version and the responses; all that `aggregator serve` has."""
 
     def __init__(self, responses: Mapping[int, int]) -> None:
-        self.registry = CollectorRegistry()
+        self._responses, self.registry = responses, CollectorRegistry()
         Info("aggregator_build", "1; the version that runs is a label", registry=self.registry).info(
             {"version": __version__}
         )
-        self.registry.register(_Collector(lambda: _response_metrics(responses)))
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics that are read when Prometheus asks."""
+        family = CounterMetricFamily(
+            "aggregator_http_requests", "Responses of the main port, by status", labels=["code"]
+        )
+        for status, count in sorted(dict(self._responses).items()):
+            family.add_metric([str(status)], count)
+        yield family
 
     def page(self) -> tuple[int, bytes, bytes]:
         """Status, media type and body of /metrics."""
@@ -90,7 +99,6 @@ class CycleMetrics(HttpMetrics):
         for result in ("ok", "failed"):
             self._cycles.labels(result)
             self._pings.labels(result)
-        registry.register(_Collector(self._store_metrics))
         self._store = store
         # Counts of the store are read when Prometheus asks and a cycle ended since.
         self._ended_cycles = 0
@@ -123,8 +131,9 @@ class CycleMetrics(HttpMetrics):
         """Counts a ping to a hub."""
         self._pings.labels(result).inc()
 
-    def _store_metrics(self) -> Iterator[Metric]:
-        """The numbers of records and feeds; none while the store cannot be read."""
+    def collect(self) -> Iterator[Metric]:
+        """Also the numbers of records and feeds; not while the store cannot be read."""
+        yield from super().collect()
         ended_cycles = self._ended_cycles
         if self._counted is None or self._counted[0] != ended_cycles:
             try:
@@ -139,20 +148,3 @@ class CycleMetrics(HttpMetrics):
         for state, count in counts.items():
             records.add_metric([state], count)
         yield records
-
-
-class _Collector(Collector):
-    """Metrics that are read when Prometheus asks."""
-
-    def __init__(self, read: Callable[[], Iterator[Metric]]) -> None:
-        self._read = read
-
-    def collect(self) -> Iterator[Metric]:
-        return self._read()
-
-
-def _response_metrics(responses: Mapping[int, int]) -> Iterator[Metric]:
-    family = CounterMetricFamily("aggregator_http_requests", "Responses of the main port, by status", labels=["code"])
-    for status, count in sorted(dict(responses).items()):
-        family.add_metric([str(status)], count)
-    yield family

@@ -38,7 +38,7 @@ async def report(status: Callable[[], str]) -> None:
     """Says that the service is ready, then pings the watchdog until it is cancelled.
 
     Runs in the event loop of the servers, so a ping proves that it works. A cycle that hangs is the matter of
-    `Deadline`.
+    `end_hanging_cycle`.
     """
     limit_s = watchdog_s()
     notify("READY=1", f"STATUS={visible(status())}")

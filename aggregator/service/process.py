@@ -24,23 +24,28 @@ def raise_file_limit() -> None:
 
 def watch_threads() -> None:
     """From now on the process ends if a thread dies, also a thread of a library."""
-    threading.excepthook = lambda died: _end_after(died.thread.name if died.thread else "?", died.exc_value)
+
+    def end(died: threading.ExceptHookArgs) -> None:
+        name = died.thread.name if died.thread else "?"
+        try:
+            if died.exc_value is not None:
+                _log.critical("the thread %r died. %s", name, crash_report(died.exc_value))
+        finally:
+            end_process(f"the thread {name!r} ended")
+
+    threading.excepthook = end
 
 
 def start_thread(
     name: str, work: Callable[[], None], may_end: Callable[[], bool], *, daemon: bool = True
 ) -> threading.Thread:
-    """A thread that runs `work`. If it ends while `may_end` is false, the process ends: a service that does half of its
-    work looks healthy, and nobody would restart it."""
+    """A thread that runs `work`. If that ends while `may_end` is false, the process ends: a service that does half of
+    its work looks healthy, and nobody would restart it. So it does if `work` fails, after `watch_threads`."""
 
     def run() -> None:
-        error: BaseException | None = None
-        try:
-            work()
-        except BaseException as raised:  # noqa: BLE001 - it ends the process
-            error = raised
-        if error is not None or not may_end():
-            _end_after(name, error)
+        work()
+        if not may_end():
+            end_process(f"the thread {name!r} ended")
 
     thread = threading.Thread(target=run, name=name, daemon=daemon)
     thread.start()
@@ -60,11 +65,3 @@ def flush_log() -> None:
     """Writes out the log: before `os._exit`, or before a line that belongs below it."""
     for handler in logging.root.handlers:
         handler.flush()
-
-
-def _end_after(name: str, error: BaseException | None) -> None:
-    try:
-        if error is not None:
-            _log.critical("the thread %r died. %s", name, crash_report(error))
-    finally:
-        end_process(f"the thread {name!r} ended")

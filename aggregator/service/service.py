@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from aggregator.config import Config
@@ -14,7 +15,7 @@ from aggregator.errors import crash_report
 from aggregator.serve.server import FeedsServer
 from aggregator.service.config_reload import LiveConfig
 from aggregator.service.cycle_requests import CycleRequests
-from aggregator.service.deadline import Deadline
+from aggregator.service.deadline import end_hanging_cycle
 from aggregator.service.health import Health
 from aggregator.service.metrics import CycleMetrics
 from aggregator.service.monitor import Monitor
@@ -44,8 +45,7 @@ class Service:
         self._poll_at = 0.0  # on the monotonic clock: when a folder or bucket that others write is looked at again
         self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
         health = Health()
-        self._search = Search(config, store, lambda: self._worker.site_id or "")
-        self.app = make_app(config, health.report, health.ready, self._search)
+        self.app = make_app(config, health.report, health.ready, self._search(config))
         self._health = health
         self._update_ready()
         self._requests = CycleRequests()
@@ -61,7 +61,6 @@ class Service:
         )  # fmt: skip
         self.first_cycle = self._worker.first_cycle
         live = LiveConfig(config, path, os.environ, self._check_config, lambda: store.lease.is_held)
-        self._deadline = Deadline(self._worker, health, stop)
         self._monitor = Monitor(live, store, self._worker, health, stop)
 
     def run(self, servers: Sequence[FeedsServer]) -> bool:
@@ -72,7 +71,8 @@ class Service:
         worker = start_thread("worker", self._worker.run, self._stop.is_set, daemon=False)
         try:
             start_thread("monitor", self._monitor.run, self._stop.is_set)
-            start_thread("deadline", self._deadline.run, self._stop.is_set)
+            deadline = partial(end_hanging_cycle, self._worker, self._health, self._stop)
+            start_thread("deadline", deadline, self._stop.is_set)
             start_thread("websub", self._pings.run, self._stop.is_set)
             stopped_at = self._serve(servers)
         finally:
@@ -111,14 +111,16 @@ class Service:
         if config is self._served_config:
             if by_others and time.monotonic() < self._poll_at:
                 return
-            self._poll_at = time.monotonic() + (self.app.state.source.poll_s if self.app.state.source else 0.0)
+            self._poll_at = time.monotonic() + self.app.state.source.poll_s
             reload_snapshot(self.app, config, is_polled=not self._store.lease.is_held)
         else:
-            self.app.state = load_state(config, self.app.state, has_search=True)
+            self.app.state = load_state(config, self.app.state, self._search(config))
             self._served_config = config
-            self._search.activate(config)
         self._update_ready()
         self._pings.wake(config.site_facts())
+
+    def _search(self, config: Config) -> Search:
+        return Search(config, self._store, lambda: self._worker.site_id or "")
 
     def _update_ready(self) -> None:
         self._health.has_documents = bool(self.app.state.snapshot.files)

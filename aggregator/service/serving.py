@@ -94,12 +94,12 @@ def serve_folder(config: Config, listeners: Listeners, stop: threading.Event) ->
 
 def make_app(config: Config, health: Probe, ready: Probe, searcher: Searcher | None = None) -> FeedsApp:
     """The app over the output folder of a config."""
-    return FeedsApp(load_state(config, has_search=searcher is not None), health=health, ready=ready, searcher=searcher)
+    return FeedsApp(load_state(config, searcher=searcher), health=health, ready=ready)
 
 
-def load_state(config: Config, previous: ServedState | None = None, *, has_search: bool = False) -> ServedState:
+def load_state(config: Config, previous: ServedState | None = None, searcher: Searcher | None = None) -> ServedState:
     """What is served by this config. Files of `previous`, and what is in memory of them, are reused. Caches may keep
-    responses for half the time between two cycles. `has_search`: pages show a box to search."""
+    responses for half the time between two cycles."""
     redirects = config.redirects()
     bodies = previous.bodies if previous else Bodies(config.serve.cache)
     source = previous.source if previous else None
@@ -114,7 +114,7 @@ def load_state(config: Config, previous: ServedState | None = None, *, has_searc
         moved_folders=redirects.slugs,
         site=config.site_facts(),
         options=config.output_options(),
-        has_search=has_search,
+        searcher=searcher,
     )
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from aggregator.config import Config
@@ -35,7 +36,7 @@ class StatusPage:
         from aggregator.documents import ASSETS
         from aggregator.render.assets import STATUS_ASSETS
 
-        return {"/status": self.page} | {f"/{path}": self._asset(path) for path in (*STATUS_ASSETS, *ASSETS)}
+        return {"/status": self.page} | {f"/{path}": partial(self._asset, path) for path in (*STATUS_ASSETS, *ASSETS)}
 
     def page(self) -> tuple[int, bytes, bytes]:
         """Status, media type and body of `/status`."""
@@ -73,16 +74,13 @@ class StatusPage:
         )  # fmt: skip
         return status, _HTML, body
 
-    def _asset(self, path: str) -> Page:
-        def page() -> tuple[int, bytes, bytes]:
-            from aggregator.documents import content_type
-            from aggregator.render.assets import render_assets, render_status_assets
+    def _asset(self, path: str) -> tuple[int, bytes, bytes]:
+        from aggregator.documents import content_type
+        from aggregator.render.assets import render_assets, render_status_assets
 
-            documents = (*render_status_assets(), *render_assets(self._config().site_facts().stylesheet))
-            document = next(document for document in documents if document.path == path)
-            return 200, content_type(path).encode(), document.body
-
-        return page
+        documents = (*render_status_assets(), *render_assets(self._config().site_facts().stylesheet))
+        document = next(document for document in documents if document.path == path)
+        return 200, content_type(path).encode(), document.body
 
 
 def _state(facts: Mapping[str, Any] | None, reasons: list[str], health: Mapping[str, Any]) -> str:

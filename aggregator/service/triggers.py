@@ -41,8 +41,7 @@ class Triggers:
         """Requests cycles from now on."""
         self._is_active = True
         self._start_watch()
-        self._trigger = make_trigger(self._config)
-        self._scheduler.add_job(self._request_scheduled, self._trigger, id=SCAN_JOB, replace_existing=True)
+        self.restart_schedule()
         if not self._scheduler.running:
             self._scheduler.add_listener(_log_job, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
             self._scheduler.start()
@@ -63,17 +62,13 @@ class Triggers:
         """Watches the records folders if the config says so, in place of those watched before. A bucket reports no
         changes."""
         self._end_watch()
-        schedule = self._config.schedule
-        folders = [source for source in self._config.sources if not source.is_bucket]
-        for source in self._buckets if schedule.watch else ():
+        if not self._config.schedule.watch:
+            return
+        for source in self._buckets:
             _log.info("%s reports no changes: it is scanned on schedule, which [schedule] sets", source.root)
-        if schedule.watch and folders:
+        if folders := [source for source in self._config.sources if not source.is_bucket]:
             self._watch = FolderWatch(folders, self._stop, self._requests.request, self._report_unwatched)
             self._watch.start()
-            rescan = _every(schedule.rescan, self._config)
-            self._scheduler.add_job(self._requests.request, rescan, [None], id=RESCAN_JOB, replace_existing=True)
-        elif self._scheduler.get_job(RESCAN_JOB):
-            self._scheduler.remove_job(RESCAN_JOB)
 
     def end(self) -> None:
         """Ends the scheduler; the watch ends with the stop of the service."""
@@ -93,9 +88,9 @@ class Triggers:
     def restart_schedule(self) -> None:
         """Starts the intervals of scheduled scans, and of full scans while folders are watched, again from now."""
         self._trigger = make_trigger(self._config)
-        self._scheduler.reschedule_job(SCAN_JOB, trigger=self._trigger)
-        if self._scheduler.get_job(RESCAN_JOB):
-            self._scheduler.reschedule_job(RESCAN_JOB, trigger=_every(self._config.schedule.rescan, self._config))
+        self._scheduler.add_job(self._request_scheduled, self._trigger, id=SCAN_JOB, replace_existing=True)
+        rescan = _every(self._config.schedule.rescan, self._config)
+        self._scheduler.add_job(self._request_rescan, rescan, id=RESCAN_JOB, replace_existing=True)
 
     def next_scheduled(self) -> datetime | None:
         """When the next scheduled scan is due."""
@@ -106,6 +101,10 @@ class Triggers:
         """Requests a cycle for due entries at a moment, instead of at the moment of the last call."""
         trigger = DateTrigger(moment, timezone=self._config.site.timezone)
         self._scheduler.add_job(self._requests.request, trigger, [{}], id=DUE_JOB, replace_existing=True)
+
+    def _request_rescan(self) -> None:
+        if self._watch is not None:
+            self._requests.request(None)
 
     def _request_scheduled(self) -> None:
         """A scheduled scan: full unless all changes in folders are watched and the last full scan was complete. All of

@@ -155,7 +155,12 @@ class _Outbox:
         if failure:
             self._problems[hub] = f"the WebSub hub {hub} did not accept a ping: {failure} (it is tried again)"
         self._count("failed" if failure else "ok")
-        _record(self._store, call.ping, failed=bool(failure), all_of_hub=is_hub_down)
+        with self._store.write() as connection:
+            if failure:
+                delay_s = min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** min(call.ping.attempts, 20))
+                postpone(connection, call.ping, _now() + delay_s * 1_000_000, all_of_hub=is_hub_down)
+            else:
+                mark_sent(connection, call.ping)
 
     def _start(self, site: Site, hub: str) -> float:
         """Sends a hub its next ping, if one is due; otherwise returns the seconds until then."""
@@ -174,15 +179,6 @@ class _Outbox:
         self._calls[hub] = _Call(answer, ping, time.monotonic() + TIMEOUT_S)
         answer.add_done_callback(lambda _: self._answered())
         return math.inf
-
-
-def _record(store: Store, ping: Ping, *, failed: bool, all_of_hub: bool) -> None:
-    with store.write() as connection:
-        if failed:
-            delay_s = min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** min(ping.attempts, 20))
-            postpone(connection, ping, _now() + delay_s * 1_000_000, all_of_hub=all_of_hub)
-        else:
-            mark_sent(connection, ping)
 
 
 def _post(hub: str, url: str) -> tuple[str, bool]:

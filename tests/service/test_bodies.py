@@ -217,7 +217,7 @@ def test_a_variant_that_was_used_is_spared_once() -> None:
     files = [ServedFile(f"{number}.txt", "", FileFacts(100, 0), replaces=False) for number in range(6)]
 
     def keep(number: int) -> list[int]:
-        bodies.keep(files[number], files[number].make_identity(b"x" * 100))
+        bodies.keep(files[number], files[number].make_variant(b"x" * 100))
         return [index for index, file in enumerate(files) if file.identity]
 
     for number in range(3):

@@ -16,6 +16,7 @@ from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import loopback
@@ -862,6 +863,11 @@ def test_a_browser_gets_a_page_in_the_look_of_the_site_with_a_way_home(
     assert 'href="./"' in client.get("/nothing", headers=BROWSER).text
 
 
+def test_a_url_of_many_folders_is_answered_with_a_line(client: httpx.Client) -> None:
+    """A page would have `../` for each of them in each link, and stay in memory."""
+    assert len(client.get("/a" * 15_000, headers=BROWSER).content) < 100
+
+
 def test_a_site_without_pages_has_none_for_errors(folder: Path) -> None:
     with running(make_app(folder, options=replace(OPTIONS, pages=False))) as client:
         response = client.get("/nothing", headers=BROWSER)
@@ -911,7 +917,7 @@ def test_other_files_may_load_what_they_like(client: httpx.Client, path: str) ->
 
 def test_a_server_that_can_search_shows_the_box(tmp_path: Path) -> None:
     publish(tmp_path, {"assets/search.css": b"/* nothing */"})
-    with running(make_app(tmp_path, has_search=True)) as client:
+    with running(make_app(tmp_path, searcher=Mock(paths=frozenset()))) as client:
         shown = client.get("/assets/search.css")
         assert "form[data-search]" in shown.text
         assert shown.headers["content-type"] == "text/css; charset=utf-8"

@@ -389,7 +389,8 @@ def test_a_service_that_starts_while_the_database_is_away_serves_and_waits(tmp_p
     eventually(lambda: "the database cannot be reached: " in service.get("healthz").json()["reason"])
     assert health.json()["role"] is None
     assert "waiting for the database: " in service.log
-    assert service.get("search?q=First").status == 503
+    search = service.get("search?q=First")
+    assert (search.status, search.body) == (503, b"This cannot be read at the moment.\n")
     assert service.get("status").status == 503
     site.record("Second")
     database.start()

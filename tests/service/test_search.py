@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from collections.abc import Callable
@@ -102,6 +103,18 @@ def test_any_text_is_a_query_or_is_refused(text: str) -> None:
         return
     assert query.all
     query.matches(("Any title", text))
+
+
+def test_an_expression_is_kept_only_while_its_search_runs() -> None:
+    """Visitors write expressions, and each may take a megabyte."""
+
+    def compiled() -> int:
+        return sum(type(kept).__name__ == "_Regexp" for kept in gc.get_objects())
+
+    before = compiled()
+    for number in range(20):
+        assert not parse_query(f"re:\\pL{{40}}{number}").matches(("any title", "any text"))
+    assert compiled() <= before + 2
 
 
 @given(st.text(max_size=60), st.text(max_size=20))

@@ -760,6 +760,7 @@ def test_a_store_is_a_sqlite_file_or_postgresql_with_its_driver(problems: Any, u
             "postgresql+psycopg://u@h:bad/x",
             "'url' has a port that is no number from 0 to 65535 (write …@host:5432/name)",
         ),
+        ("postgresql+psycopg://u:p@ss@h/x", "'url' has an '@' in the user or the password (write it as %40)"),
     ],
 )
 def test_the_url_of_a_store_that_cannot_be_opened_is_refused(problems: Any, url: str, problem: str) -> None:
