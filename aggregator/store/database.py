@@ -252,7 +252,7 @@ def make_engine(url: str, *, create: bool) -> Engine:
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(f"store.url cannot be used: {error}") from error
     except ModuleNotFoundError as error:
-        raise StoreError(f"store.url needs {error.name} (pip install 'aggregator[postgres]')") from error
+        raise StoreError(f"store.url needs {error.name} (in the checkout, run: pip install '.[postgres]')") from error
     except OSError as error:
         folder = database.parent
         if not create:
