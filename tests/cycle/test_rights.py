@@ -87,7 +87,7 @@ def test_a_store_that_may_not_be_seen_is_not_taken_for_missing() -> None:
     with other_user():
         assert config.may_have_store
         for command in (back_up, restore):
-            with pytest.raises(StoreError, match=r"aggregator\.db cannot be read: Permission denied \(run this as the user"):
+            with pytest.raises(StoreError, match=r"cannot be read: Permission denied \(run this as the user"):
                 command(config.store.url, root / "backup")
     (root / "data").chmod(0o700)
     shutil.rmtree(root)
