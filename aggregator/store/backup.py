@@ -95,8 +95,8 @@ def restore(url: str, backup: Path) -> Path | None:
 
 
 def lost_slugs(url: str, kept: Path) -> dict[str, str]:
-    """The slugs of topics, by name, that the store `kept` by `restore` has and the store at `url` gives to no topic or
-    another one. Empty if either cannot be read, as a store of an older schema."""
+    """The slugs of topics, by name, that these topics have in the store `kept` by `restore` and not in the store at
+    `url`. Empty if either cannot be read, as a store of an older schema."""
     path = sqlite_path(url)
     if path is None:
         return {}

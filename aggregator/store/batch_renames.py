@@ -170,7 +170,7 @@ class _Search:
         return row.file_state in _READ_ONCE and not states_id and record.content_hash != row.content_hash
 
     def _unique_links(self, free: Mapping[str, AnyRow]) -> dict[bytes, Sequence[str]]:
-        """The links that one of the `free` files had and one other file has, and no other record, with that file."""
+        """The links that only one of the `free` files had and only one other file has, with the path of that file."""
         by_link = _by_mark(self.records, lambda record: link_part(record.sketch))
         had: dict[bytes, list[str]] = {}
         for path, row in free.items():
