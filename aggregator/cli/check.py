@@ -165,8 +165,7 @@ def _counted(number: int, noun: str, nouns: str = "") -> str:
 
 
 def _find_place(sources: Sequence[Source], path: str) -> Place | Finding:
-    """The record or folder that a path names, or that it gives no file. Raises UsageError for a bucket that cannot be
-    used."""
+    """The record or folder that a path names, or that it gives no file. Raises UsageError for an unusable bucket."""
     for source, below in candidate_places(sources, path):
         try:
             with open_files(source) as files:

@@ -225,8 +225,7 @@ class FeedLoader:
 
     @staticmethod
     def find_older(connection: Connection, row: AnyRow, window: Window) -> Window:
-        """The window of the feed of `row` with the place where its archive continues: the newest entry that it does not
-        show."""
+        """The window of the feed of `row`, and where its archive continues: the newest entry that it does not show."""
         older = None
         if window.feed.pages:
             shown, pages = {member.id for member in window.rows}, set[int]()

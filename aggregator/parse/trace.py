@@ -197,8 +197,7 @@ def _trace_language(record: Record, source: Source) -> FieldTrace:
 
 
 def _trace_date(record: Record, place: PagePath, read: Mapping[str, FieldTrace], own: Mapping[str, Any]) -> FieldTrace:
-    """The published date of a record without a key for it: from the path that it states, its own path, or its last
-    change."""
+    """The published date of a record without a key for it: from a stated path, its own path, or its last change."""
     published = stamp(record.published)
     if own["path"] and path_date(own["path"]):
         return replace(read["path"], field="published_at", value=published)

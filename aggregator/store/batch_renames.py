@@ -205,8 +205,7 @@ class _Search:
         return path in self.gone or (bool(inode) and inode == self.records[target].file.inode)
 
     def _is_other(self, path: str) -> bool:
-        """Whether the record of a file is clearly another one than before: by its lines, and by its link if both have
-        one."""
+        """Whether a file clearly has another record than before: by its lines, and by its link if both have one."""
         row, record = self.rows[path], self.records[path]
         links = link_part(row.sketch), link_part(record.sketch)
         before, now = read_sketch(row.sketch), read_sketch(record.sketch)
