@@ -205,7 +205,7 @@ def check_records(
                 yield Finding(Problem(path, 0, 0, what, None, hint), "error")
             if is_empty and not unreadable:
                 what = "no scan reads a file there"
-                hint = "name a file that `include` matches, not behind a linked folder or a name with a dot first"
+                hint = "name a file that `include` matches; linked folders and names that begin with a dot are not read"
                 yield Finding(Problem(shown_path(place.source.root, place.path), 0, 0, what, None, hint), "error")
         except FolderError as error:
             yield Finding(error.problem(place.source), "error")
