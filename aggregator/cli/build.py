@@ -180,7 +180,8 @@ def _result_data(result: CycleResult) -> dict[str, Any]:
 
 
 def _moves_lines(moves: Sequence[FeedMoves], urls: Sequence[UrlChange]) -> Iterator[str]:
-    """The entries that would join (+) and leave (-) each feed, and the URLs that would move, end or change feeds."""
+    """The entries that would join (+) and leave (-), feed by feed, and the URLs that would move, end or get another
+    feed."""
     for feed in moves:
         yield f"{feed.slug}: {len(feed.joins)} join, {len(feed.leaves)} leave"
         yield from (f"  + {title}  {entry_id}" for entry_id, title in feed.joins)

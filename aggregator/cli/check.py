@@ -165,7 +165,8 @@ def _counted(number: int, noun: str, nouns: str = "") -> str:
 
 
 def _find_place(sources: Sequence[Source], path: str) -> Place | Finding:
-    """The record or folder that a path names, or that it gives no file. Raises UsageError for an unusable bucket."""
+    """The record or folder that a path names, or that it gives no file. Raises UsageError for a bucket that cannot be
+    used."""
     for source, below in candidate_places(sources, path):
         try:
             with open_files(source) as files:
@@ -205,7 +206,7 @@ def check_records(
                 yield Finding(Problem(path, 0, 0, what, None, hint), "error")
             if is_empty and not unreadable:
                 what = "no scan reads a file there"
-                hint = "name a file that `include` matches; linked folders and names that begin with a dot are not read"
+                hint = "name a file that `include` matches, not behind a linked folder or a name with a dot first"
                 yield Finding(Problem(shown_path(place.source.root, place.path), 0, 0, what, None, hint), "error")
         except FolderError as error:
             yield Finding(error.problem(place.source), "error")

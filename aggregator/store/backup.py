@@ -135,8 +135,6 @@ def _require_sqlite(url: str, command: str, file: Path, first: str = "") -> Path
 def _check_target(path: Path, target: Path) -> None:
     """Raises StoreError if a backup must not replace the file at `target`."""
     try:
-        if not stat.S_ISREG(target.stat().st_mode):
-            raise StoreError(f"{target} is no regular file (name another file)")
         with target.open("rb") as file:
             head = file.read(len(HEADER) + 4)
         if target.samefile(path):
