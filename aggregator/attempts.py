@@ -28,7 +28,7 @@ def is_paused(digest: bytes, stored: bytes | None, now_s: int) -> bool:
 
 
 def is_settled(stored: bytes) -> bool:
-    """Whether a file with this stored digest was parsed, so that it is not read again while its stat is the same."""
+    """Whether a file with this stored digest was parsed. Then it is not read again while its stat is the same."""
     return len(stored) == DIGEST_BYTES
 
 

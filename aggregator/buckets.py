@@ -117,7 +117,7 @@ def open_bucket(url: BucketUrl, *, timeout_s: float = 20.0, attempts: int = 3) -
         import botocore.session
         from botocore.config import Config
     except ImportError:
-        hint = "run: pip install 'aggregator[s3]'"
+        hint = "in the checkout, run: pip install '.[s3]'"
         raise BucketError(f"{url} cannot be opened", "it needs a library that is not installed", hint) from None
     endpoint = _endpoint(url)
     config = Config(

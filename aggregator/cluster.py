@@ -110,7 +110,7 @@ def _connect(address: str) -> Client:
         )
         from distributed import Client
     except ModuleNotFoundError as error:
-        raise ClusterError(f"{error.name} is not installed (pip install 'aggregator[dask]')") from error
+        raise ClusterError(f"{error.name} is not installed (in the checkout, run: pip install '.[dask]')") from error
     try:
         return Client(address, timeout=CONNECT_S, set_as_default=False)
     except Exception as error:  # a wrong address has many errors

@@ -2,7 +2,7 @@
 
 A line is shown if all of it is known to be public: either its key and its value are in the message anyway, or it begins
 with a mapped key, at the top level of the front matter, and nothing in it can be another key. Other lines may hold
-unknown keys; so may a line that only some programs read as one, and which has a sign that nobody sees.
+unknown keys. So may lines with a sign that nobody sees, and lines that only some programs read as one line.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ class Threads:
         return future
 
     def help(self, future: Future[Result]) -> Result:
-        """The result of a future of these threads. Calls that they have not begun run in this thread meanwhile, so it
-        comes also without them."""
+        """The result of a future of these threads. Meanwhile this thread runs calls that they have not begun, so there
+        is a result even if they run none."""
         while not future.done():
             try:
                 call = self._calls.get_nowait()

@@ -97,7 +97,7 @@ def _find_cause(text: str, offset: int, message: str) -> tuple[int, str, str] | 
     if message.startswith("Invalid value") and sign in _CURLY_QUOTES:
         return offset, _NO_VALUE, 'write straight quotes: "'
     if message.startswith(_REPEATED_KEY) and line.lstrip().startswith("[["):
-        return offset, "a table is given as one and as a list", "write [[table]] each time"
+        return offset, "a table is given as [table] and as [[table]]", "write [[table]] each time"
     return None
 
 

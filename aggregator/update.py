@@ -264,8 +264,7 @@ class Update:
         return SourceScan(source, seen, known or 0, is_first, problem, is_missing, is_cut, folder)
 
     def _note_unreadable(self, source: Source, parts: Collection[Differences], *, is_complete: bool) -> None:
-        """Notes which folders below the records folder cannot be read; what was noted stays unless this cycle scanned
-        it."""
+        """Notes which sub-folders cannot be read; a note stays unless this cycle scanned its folder."""
         found = self._pipeline.unreadable.get(source.name, {})
         if is_complete:
             found = {path: what for path, what in found.items() if not any(part.covers(path) for part in parts)}

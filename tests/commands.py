@@ -119,8 +119,9 @@ class Shop:
         return f"sqlite:///{self.data}/aggregator.db"
 
     def configure(self, **tables: str) -> None:
-        """Writes a config of these tables, each the lines below its name."""
-        given = {"site": 'id = "feeds.example.org"', "serve": "port = 0", "ingest": "workers = 0"} | tables
+        """Writes a config of these tables, each the lines below its name; by default nothing happens by the clock."""
+        usual = {"site": 'id = "feeds.example.org"', "serve": "port = 0", "ingest": "workers = 0"}
+        given = usual | tables | {"schedule": tables.get("schedule", 'every = "1h"')}
         self.config.parent.mkdir(parents=True, exist_ok=True)
         self.config.write_text("".join(f"[{name}]\n{lines}\n" for name, lines in given.items()))
         self.incoming.mkdir(exist_ok=True)

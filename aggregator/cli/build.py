@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   aggregator build --dry-run     what would change in feeds and URLs
-  aggregator build --strict      in CI: fail if anything is wrong
+  aggregator build --strict      in CI: fail if a problem is printed
 """
 
 
@@ -62,7 +62,7 @@ class _Time(click.ParamType[datetime]):
 @config_option
 @json_option
 @click.option("--now", type=_Time(), help="Time of the content in place of the clock, for repeatable builds.")
-@click.option("--strict", is_flag=True, help="Also exit with 1 if a record is rejected or anything else is wrong.")
+@click.option("--strict", is_flag=True, help="Also exit with 1 if a record is rejected or another problem is printed.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would change in feeds and URLs.")
 @click.option("--accept-removals", is_flag=True, help="Withdraw missing records at once, however many.")
 def build(

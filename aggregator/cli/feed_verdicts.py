@@ -147,8 +147,7 @@ def _of_topics(
 
 
 def _topic_clause(config: Config, state: RecordState, topic: str) -> tuple[str, str | None, int | None]:
-    """What puts an entry into the feed of a topic, and where: the topic in the record, in [records], or a child of the
-    topic."""
+    """What puts an entry into the feed of a topic, and where: its record, [records], or a child of the topic."""
     tables, positions, source = config.tables, config.positions, state.source
     places: dict[str, tuple[str | None, int | None]] = {}
     in_config = (("default_topics", source.default_topics), ("topics", source.topics)) if source else ()

@@ -38,8 +38,8 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa:
 def health(url: str | None, config_path: Path | None, *, as_json: bool) -> None:
     """Ask a running service whether it is well: its /healthz, in one line. For Docker, cron and monitoring.
 
-    URL is where the service listens, such as http://127.0.0.1:8000/. By default a service that runs on the store of
-    the config says it, else the config.
+    URL is where the service listens, such as http://127.0.0.1:8000/. By default it is what a service that
+    runs on the store of the config says, else what the config says.
 
     Exits with 1 if the service is not well or does not answer.
     """

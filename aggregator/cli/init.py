@@ -44,8 +44,8 @@ def init(folder: Path, config_path: Path | None, site: Path | None) -> None:
 
     The site gets a new id. If its store exists already, it keeps the id in the store.
 
-    With --from, the config has what a site says of itself, each value with its line there, and the command lists what
-    it cannot say. The posts stay where they are.
+    With --from, the values come from the config of that site, each with its line there, and the command lists what it
+    cannot take over. The posts stay where they are.
 
     The JSON Schema of the config is written beside it, as aggregator.schema.json, for editors that complete keys
     (Taplo, Even Better TOML). Write it again after an upgrade, with: aggregator schema

@@ -47,8 +47,8 @@ class _Found(NamedTuple):
 
 
 class KeptLint:
-    """Collects records, then reports those whose date or id is not what readers see, and many that are hidden, if they
-    are of `all_records` of each source."""
+    """Collects records, then reports those whose date or id is not what readers see. With `all_records` of each source,
+    it also reports that many are hidden."""
 
     def __init__(self, config: Config, now: datetime, *, all_records: bool) -> None:
         self._config, self._now, self._has_all = config, now, all_records

@@ -66,7 +66,7 @@ class MissingCount:
 
     count: int
     known: int
-    is_held: bool  # they are so many, or the folder as a whole is missing, that the cycle waits with their removal
+    is_held: bool  # whether the cycle waits with their removal: they are many, or the whole folder is missing
     unread: UnreadPlace | None = None  # where they may be, so that the cycle waits too
 
 

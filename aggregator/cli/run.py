@@ -82,7 +82,7 @@ def run(
         log_start(config, listeners, store.place)
         listens_on = listeners.public.getsockname()[1]
         id_warning = None if site_id is None else site_id_warning(config, site_id)
-        # base_url of a service that follows another one names that one, or what is in front of both
+        # the base_url of a follower names the service that leads, or what is in front of both
         is_follower = store.is_shared and not store.lease.is_held
         address_warning = loopback_warning(config) or (None if is_follower else port_warning(config, listens_on))
         for warning in (id_warning, address_warning):

@@ -72,8 +72,8 @@ def _status_of_running_service(path: Path, refused: ConfigError) -> tuple[Config
 
 
 def _service_failure(config: Config, known: Sequence[str]) -> list[str]:
-    """What a running service says is wrong and the store does not. It may be that the store cannot be written, also so
-    long that the service has no lease any more."""
+    """What a running service says is wrong and the store does not say, such as that the store cannot be written, also
+    while the service has no lease because of that."""
     reason = service_failure(config, ASK_S)
     if reason is None or any(text in reason or reason in text for text in known):
         return []

@@ -51,8 +51,7 @@ def _repeated(key: tuple[str, str], names: list[Any], what: str) -> Iterator[Key
 
 
 def _wrong_keys(file: File) -> Iterator[KeyProblem]:
-    """Keys of front matter that no record has as they are written, and keys that are combined for another field than
-    topics."""
+    """Keys of front matter that no record has as they are written, and keys combined for another field than topics."""
     for index, source in enumerate(file.records):
         for field, keys in source.fields.items():
             for number, key in enumerate(keys):

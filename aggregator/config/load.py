@@ -85,9 +85,12 @@ class Config:
 
     @property
     def may_have_store(self) -> bool:
-        """Whether the store may exist; for SQLite, whether it does."""
+        """Whether the store may exist; for SQLite, whether it does, or is in a folder that we may not enter."""
         file = sqlite_file(self.store.url)
-        return file is None or os.path.exists(file)
+        try:
+            return file is None or bool(os.stat(file))
+        except OSError as error:
+            return isinstance(error, PermissionError)
 
     def unread_problems(self, found: Mapping[str, Sequence[Unread]], *, is_new: bool = False) -> list[Problem]:
         """A warning for each source with records whose keys only another preset reads. `found`: these, by source.

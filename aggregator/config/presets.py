@@ -126,8 +126,8 @@ TAKE_BACK = "as long as nobody has subscribed, delete the store and the output f
 def other_keys(
     fields: Mapping[str, Sequence[str]], stated: Collection[str] = ()
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The keys from which presets read the published date and the topics and these `fields` read nothing. Not of fields
-    that they read from no key, nor of those that `[records.fields]` states. Keys inside of maps are left out."""
+    """The keys from which presets read the published date and the topics, and these `fields` read nothing. Left out are
+    fields that these read from no key or that `[records.fields]` states, and keys inside of maps."""
     read = {part.partition(".")[0].lower() for keys in fields.values() for key in keys for part in key.split(PLUS)}
     return tuple(
         (field, tuple(key for key in _all_keys(field) if key.lower() not in read))

@@ -128,8 +128,8 @@ class Sealer:
         return sealed
 
     def _waiting(self, connection: Connection) -> Iterator[_Waiting]:
-        """The feeds with more unsealed entries than a document may show; one that subscribers have only if they are too
-        many for one transaction, because what leaves its document is to be sealed together."""
+        """The feeds with more unsealed entries than a document may show. What leaves a document that subscribers have
+        is sealed together, so such a feed counts only if that is too much for one transaction."""
         for row in connection.execute(_WAITING):
             limit = self.loader.limit(row)
             leaving = row.unsealed - WINDOW_FACTOR * limit - (MAX_SEALED if row.version else 0)

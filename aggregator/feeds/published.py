@@ -225,8 +225,8 @@ def lacking_key(policy: FeedPolicy, slug: str | None, *, is_waiting: bool) -> st
 
 
 def _has_enough(policy: FeedPolicy) -> ColumnElement[bool]:
-    """Whether a topic without a feed has enough entries for one: a feed once published stays, so the first is enough
-    for a topic that had one, unless a configured feed has its old slugs."""
+    """Whether a topic without a feed has enough entries for one. A feed once published stays, so a topic that had one
+    needs only one entry, unless a configured feed has its old slugs."""
     enough = feed.c.size >= policy.min_entries
     if policy.min_entries == 1:
         return enough

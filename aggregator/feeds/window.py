@@ -210,12 +210,11 @@ class FeedLoader:
 
     @staticmethod
     def find_older(connection: Connection, row: AnyRow, window: Window) -> Window:
-        """The window of the feed of `row` with the place where its archive continues: the newest entry that it does not
-        show."""
+        """The window of the feed of `row`, and where its archive continues: the newest entry that it does not show."""
         older = None
         if window.feed.pages:
             shown, pages = {member.id for member in window.rows}, set[int]()
-            # after sealing, so if there is another one, it is among one more than it shows
+            # what is not shown is sealed by now, so the newest of it is among one member more than is shown
             for member in connection.execute(_MEMBERS, {"feed_id": row.id, "most": len(shown) + 1}):
                 if member.id not in shown and member.page is not None:
                     older = Older(member.page, member.uid, member.page not in pages)

@@ -32,7 +32,7 @@ class _Listing(NamedTuple):
     prefix: str  # the same escaped, with a slash at its end
     files: list[str]
     folders: list[str]  # with a slash at their end, or without one if the path is too long
-    special: set[str]  # the files whose names are escaped, or which are not regular files, such as links
+    special: set[str]  # files with an escaped name, and files that are not regular, such as links
 
 
 class FolderFiles:

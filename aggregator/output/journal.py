@@ -34,7 +34,7 @@ class Journal:
             self._files.setdefault(path, set()).add(entry.digest)
 
     def drop_complete(self, files: Mapping[str, ManifestEntry]) -> None:
-        """Removes what the manifest names with the only digest that a publish began to write there."""
+        """Removes the files of which a publish began to write one digest only, and the manifest names that."""
         for path, digests in list(self._files.items()):
             if path in files and digests == {files[path].digest}:
                 del self._files[path]

@@ -73,7 +73,7 @@ class Redirects:
 
 
 def _moved_links(page: bytes, deeper: int) -> bytes:
-    """A page with its relative links upwards, such as those to its stylesheet, as they are `deeper` in the folder."""
+    """A page with the links upwards, such as to its stylesheet, that it needs `deeper` levels below its place."""
     up = b"../" * (1 + deeper) if deeper > 0 else b"./"
     return page.replace(b' href="../', b' href="' + up).replace(b' src="../', b' src="' + up)
 

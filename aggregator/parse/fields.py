@@ -383,8 +383,7 @@ class Fields:
         return unique_topics(names[:MAX_TOPICS])
 
     def states_topics(self) -> bool:
-        """Whether there are topics, though it be none, so that default topics are not added. In Jekyll, categories do
-        not count."""
+        """Whether a record states topics, even none: it gets no default ones. Jekyll's categories do not count."""
         stated = (key for key, _ in self._combined("topics"))
         return any(self._layout != "jekyll" or key not in ("category", "categories") for key in stated)
 

@@ -45,8 +45,8 @@ class FieldKeys:
         return self.by_field.get(field, ())
 
     def unread(self, stated: Sequence[str], topics: Collection[str]) -> tuple[str, ...]:
-        """Those of the `stated` keys of other presets from which a record without a date would have it, or topics if it
-        has no `topics` either."""
+        """Those of the `stated` keys of other presets that would give a record without a date its date or, if it has no
+        `topics` either, its topics."""
         return tuple(key for key in stated if key in self._other_dates or not topics)
 
     def present(self, names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:

@@ -130,8 +130,8 @@ def trace_record(
 
 
 def _is_field(field: str, key: str, value: Value, fields: Fields) -> bool:
-    """Whether a key states the field: an option that does not hide the page, an empty date, or a flag or a date under a
-    key for both, does not."""
+    """Whether a key states the field. It does not if it is an option that does not hide the page, or an empty date, or
+    if it is a key of a flag and of a date, and its value is of the other kind."""
     if field == "visibility":
         return hides_page((key, value))
     if field in DATES:
@@ -197,8 +197,7 @@ def _trace_language(record: Record, source: Source) -> FieldTrace:
 
 
 def _trace_date(record: Record, place: PagePath, read: Mapping[str, FieldTrace], own: Mapping[str, Any]) -> FieldTrace:
-    """The published date of a record without a key for it: from the path that it states, its own path, or its last
-    change."""
+    """The published date of a record without a key for it: from a stated path, its own path, or its last change."""
     published = stamp(record.published)
     if own["path"] and path_date(own["path"]):
         return replace(read["path"], field="published_at", value=published)

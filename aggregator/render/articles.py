@@ -1,5 +1,4 @@
-"""Entries as HTML: a card on the page of a feed, and a line in a list. Not by templates, which take several times as
-long."""
+"""Entries as HTML: cards on the page of a feed, lines in a list. Not by templates, which take several times as long."""
 
 from __future__ import annotations
 

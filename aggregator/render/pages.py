@@ -63,8 +63,7 @@ def render_feed_page(
     linked: frozenset[str],
     relatives: Relatives = NO_RELATIVES,
 ) -> Document:
-    """The page of a feed; `linked` are the slugs that have a page to link to, `relatives` the feeds of topics above and
-    below."""
+    """The page of a feed; `linked`: slugs with a page to link to; `relatives`: feeds of topics above and below."""
     scope = scope_of(feed, site)
     parents, children = (tuple(map(_visible, links)) for links in relatives)
     picture = next((entry.content.images[0].url for entry in entries if entry.content.images), "")

@@ -137,7 +137,7 @@ class Snapshot:
     redirects: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     stamp: Hashable | None = None  # of the manifest; another one has another stamp
     problem: str = ""  # why the manifest cannot be used; the files are then those of the previous one
-    # Of the manifest whose files were being replaced when it was read; the files are then those of the previous one.
+    # The stamp of a manifest whose files were being replaced when it was read; `files` are of the one before.
     busy: Hashable | None = None
 
     @property

@@ -26,7 +26,7 @@ FOREIGN_MAX_BYTES = 16 * 1024 * 1024
 PARALLEL = 16
 """Requests to a bucket at a time, when files are read ahead."""
 _AWAY_S = 5.0
-"""How long a bucket that gave no answer is not asked for documents, so that requests do not wait for it one by one."""
+"""How long a bucket that gave no answer is asked for no document; otherwise each request would wait for it."""
 _READ = os.O_RDONLY | os.O_NONBLOCK  # a pipe in the folder must not block a thread
 _T = TypeVar("_T")
 

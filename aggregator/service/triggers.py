@@ -59,8 +59,7 @@ class Triggers:
         self._watch = None
 
     def _start_watch(self) -> None:
-        """Watches the records folders if the config says so, in place of those watched before. A bucket reports no
-        changes."""
+        """Watches the records folders, if the config says so, and no others. A bucket reports no changes."""
         self._end_watch()
         if not self._config.schedule.watch:
             return

@@ -43,8 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class PingSender:
-    """Sends pings whenever there are some and this service leads; `run` is a thread of its own, so no cycle waits for a
-    hub."""
+    """Sends pings while there are some and this service leads; `run` is a thread of its own, so no cycle waits."""
 
     def __init__(self, site: Site, store: Store, health: Health, stop: threading.Event, count: Count) -> None:
         self._site, self._store, self._health, self._stop = site, store, health, stop

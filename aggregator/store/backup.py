@@ -95,8 +95,8 @@ def restore(url: str, backup: Path) -> Path | None:
 
 
 def lost_slugs(url: str, kept: Path) -> dict[str, str]:
-    """The slugs of topics, by name, that the store `kept` by `restore` has and the store at `url` gives to no topic or
-    another one. Empty if either cannot be read, as a store of an older schema."""
+    """The slugs of topics, by name, that these topics have in the store `kept` by `restore` and not in the store at
+    `url`. Empty if either cannot be read, as a store of an older schema."""
     path = sqlite_path(url)
     if path is None:
         return {}
@@ -113,9 +113,15 @@ def _slugs(path: Path) -> dict[tuple[str, str], str]:
 
 
 def _require_sqlite(url: str, command: str, file: Path, first: str = "") -> Path:
-    """The path of the SQLite file. Raises StoreError for PostgreSQL, with the command of its own, and what to do
-    `first`."""
+    """The path of the SQLite file. Raises StoreError if we may not see it, and for PostgreSQL, with the command of its
+    own, and what to do `first`."""
     if path := sqlite_path(url):
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror} (run this as the user of the service)") from None
         return path
     stated = make_url(url)
     shown = URL.create(

@@ -170,7 +170,7 @@ class _Search:
         return row.file_state in _READ_ONCE and not states_id and record.content_hash != row.content_hash
 
     def _unique_links(self, free: Mapping[str, AnyRow]) -> dict[bytes, Sequence[str]]:
-        """The links that one of the `free` files had and one other file has, and no other record, with that file."""
+        """The links that only one of the `free` files had and only one other file has, with the path of that file."""
         by_link = _by_mark(self.records, lambda record: link_part(record.sketch))
         had: dict[bytes, list[str]] = {}
         for path, row in free.items():
@@ -205,8 +205,7 @@ class _Search:
         return path in self.gone or (bool(inode) and inode == self.records[target].file.inode)
 
     def _is_other(self, path: str) -> bool:
-        """Whether the record of a file is clearly another one than before: by its lines, and by its link if both have
-        one."""
+        """Whether a file clearly has another record than before: by its lines, and by its link if both have one."""
         row, record = self.rows[path], self.records[path]
         links = link_part(row.sketch), link_part(record.sketch)
         before, now = read_sketch(row.sketch), read_sketch(record.sketch)

@@ -131,8 +131,8 @@ class Store:
         if identity != self._identity:
             what = "is missing" if identity is None else "is not the one that was opened"
             raise StoreError(
-                f"the store's file {what}: {self._path} (bring the file back; or, for the one that is there, or a new"
-                " one, start the service again)"
+                f"the store's file {what}: {self._path} (bring the file back; or start the service again, with the file"
+                " that is there, or with a new store)"
             )
 
     def check_undamaged(self) -> None:
@@ -252,7 +252,7 @@ def make_engine(url: str, *, create: bool) -> Engine:
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(f"store.url cannot be used: {error}") from error
     except ModuleNotFoundError as error:
-        raise StoreError(f"store.url needs {error.name} (pip install 'aggregator[postgres]')") from error
+        raise StoreError(f"store.url needs {error.name} (in the checkout, run: pip install '.[postgres]')") from error
     except OSError as error:
         folder = database.parent
         if not create:

@@ -56,7 +56,7 @@ def store_outcomes(
     is_import: bool = False,
     gone: Collection[str] = (),
 ) -> EntryChanges:
-    """Stores a batch of outcomes. `gone` are known files that are not there, which new ones may have been.
+    """Stores a batch of outcomes. `gone`: known files that are missing, whose records new files may be.
 
     With `is_import` the store knew no file of the source when the scan began. No file can be a rename then, so a record
     whose date has come is released at once.

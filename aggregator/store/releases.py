@@ -50,7 +50,7 @@ _DUE_PATHS = (
     .union_all(select(entry.c.source, entry.c.path).where(*_WITH_DUE_STORY, exists().where(*_FILE_READ)))
     .limit(MAX_DUE_PATHS + 1)
 )
-# not of files that are read again anyway, nor of those that give no record now
+# without those of files that are read again anyway, or that give no record now
 _DUE_STORIES = select(entry.c.id).where(*_WITH_DUE_STORY, exists().where(*_FILE_READ, file.c.digest != b""))
 _ANY_DUE_STORY = _DUE_STORIES.limit(1)
 

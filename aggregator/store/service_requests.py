@@ -1,5 +1,4 @@
-"""What other processes know and ask of the service that holds the lease. Requests are kept in `meta`, which they may
-write."""
+"""What other processes know and ask of the holder of the lease. Requests are in `meta`, which they may write."""
 
 from __future__ import annotations
 

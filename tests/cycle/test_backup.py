@@ -28,12 +28,6 @@ from aggregator.store.database import _is_whole, name_store, open_store
 LATER = "SELECT count(*) FROM entry WHERE content LIKE '%Later%'"
 
 
-@pytest.fixture
-def shop(shop: Shop) -> Shop:
-    shop.configure(schedule='every = "1h"')
-    return shop
-
-
 def do(shop: Shop, *arguments: str, code: int = 0) -> str:
     """Runs a command that must end with this code; all that it prints."""
     done = shop.run(*arguments)

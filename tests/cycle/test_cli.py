@@ -566,11 +566,11 @@ def test_a_warning_of_the_config_counts_for_check_and_for_a_strict_build(shop: S
     what = "two records folders overlap: a file in both is two entries"
     code, out, err = call("check")
     assert (code, out.count(what), err.count(what)) == (0, 1, 0)
-    assert f"config/aggregator.toml:12:8: warning: {what}" in out
+    assert f"config/aggregator.toml:14:8: warning: {what}" in out
     assert "2 records: 0 errors, 1 warning, 0 unfinished" in err
     (problem,) = json.loads(call("check", "--json")[1])["problems"]
-    assert (problem["what"], problem["kind"], problem["line"]) == (what, "warning", 12)
-    assert f"::warning file=config/aggregator.toml,line=12,col=8::{what}" in call("check", "--format", "github")[1]
+    assert (problem["what"], problem["kind"], problem["line"]) == (what, "warning", 14)
+    assert f"::warning file=config/aggregator.toml,line=14,col=8::{what}" in call("check", "--format", "github")[1]
     assert call("build", "--strict", "--dry-run")[0] == 1
     code, out, err = call("build", "--strict", "--json")
     assert (code, f"warning: {what}" in err) == (1, True)
@@ -1137,7 +1137,7 @@ def test_a_config_that_was_emptied_is_refused_by_every_command_that_would_use_it
     assert call("build")[0] == 0
     before = shop.files(shop.output)
     shop.config.write_text(left)
-    why = "is empty, and the last one had the tables feed, ingest, serve, site: "
+    why = "is empty, and the last one had the tables feed, ingest, schedule, serve, site: "
     for command in (("build",), ("build", "--dry-run"), ("preview", "good")):
         code, out, err = call(*command)
         assert (code, out, why in err, err.count("aggregator.toml")) == (2, "", True, 1), err
@@ -1304,7 +1304,7 @@ def rename_source(shop: Shop, call: Call) -> None:
 def test_check_reports_a_renamed_source_as_a_build_does(shop: Shop, call: Call) -> None:
     rename_source(shop, call)
     code, out, _ = call("check")
-    assert (code, out.startswith(f"config/aggregator.toml:9:1: {RENAMED}")) == (1, True), out
+    assert (code, out.startswith(f"config/aggregator.toml:11:1: {RENAMED}")) == (1, True), out
     assert RENAMED in call("build")[2]
     assert call("check", "a.md")[0] == 0, "a single record has nothing to do with it"
 
@@ -1486,7 +1486,7 @@ def test_check_names_each_source_with_records_whose_text_can_be_read_nowhere(sho
     tables += [("linked", 'link_template = "https://e.example/{slug}"\n')]
     shop.add_to_config("".join(f'[[records]]\nname = "{n}"\npath = "../incoming/{n}"\n{more}' for n, more in tables))
     warnings = [line for line in call("check")[1].splitlines() if MORE_TEXT in line]
-    assert [re.sub(r"^.*?:(\d+):1: warning: (\d+) .*", r"\1 \2", line) for line in warnings] == ["7 1", "10 2"]
+    assert [re.sub(r"^.*?:(\d+):1: warning: (\d+) .*", r"\1 \2", line) for line in warnings] == ["9 1", "12 2"]
 
 
 @pytest.mark.parametrize(

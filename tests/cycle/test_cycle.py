@@ -13,6 +13,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -938,8 +939,8 @@ class PulledPlugError(Exception):
     """Nothing of the program catches it."""
 
 
-def crash_before(patch: pytest.MonkeyPatch, nth: int) -> None:
-    """Ends the program before its nth transaction."""
+def completes(site: SiteFolder, nth: int) -> bool:
+    """Runs a cycle and ends the program after `nth` transactions; whether the cycle was complete by then."""
     write, count = Store.write, [0]
 
     def counted(store: Store) -> Any:
@@ -948,7 +949,11 @@ def crash_before(patch: pytest.MonkeyPatch, nth: int) -> None:
             raise PulledPlugError
         return write(store)
 
-    patch.setattr(Store, "write", counted)
+    with pytest.MonkeyPatch.context() as patch, suppress(PulledPlugError):
+        patch.setattr(Store, "write", counted)
+        site.run(LATER)
+        return True
+    return False
 
 
 def test_the_next_cycle_completes_after_a_crash_between_any_two_transactions(
@@ -957,14 +962,8 @@ def test_the_next_cycle_completes_after_a_crash_between_any_two_transactions(
     monkeypatch.setattr("aggregator.store.session.JOIN_S", -1.0)  # each step is a transaction, as after a long one
     make_changes(site)
     crashes = 0
-    while True:
-        with pytest.MonkeyPatch.context() as patch:
-            crash_before(patch, crashes)
-            try:
-                site.run(LATER)
-                break
-            except PulledPlugError:
-                crashes += 1
+    while not completes(site, crashes):
+        crashes += 1
         site.close() if crashes % 3 == 0 else None
     assert crashes > 4
     assert site.documents() == undisturbed
@@ -986,13 +985,8 @@ def test_the_next_cycle_completes_after_a_crash_before_each_transaction_in_turn(
         shutil.copy(tmp_path / "origin.db", tmp_path / f"{nth}.db")
         for name in ("incoming", "output"):
             shutil.copytree(origin.root / name, site.root / name, dirs_exist_ok=True)
-        with pytest.MonkeyPatch.context() as patch:
-            crash_before(patch, nth)
-            try:
-                site.run(LATER)
-                break
-            except PulledPlugError:
-                pass
+        if completes(site, nth):
+            break
         site.run(LATER)
         if site.documents() != undisturbed:
             unhealed.append(nth)

@@ -15,7 +15,9 @@ import pytest
 from conftest import other_user
 from sqlalchemy import insert
 
+from aggregator.config import load_config
 from aggregator.errors import StoreError
+from aggregator.store.backup import back_up, restore
 from aggregator.store.database import open_store
 from aggregator.store.schema import meta
 
@@ -71,6 +73,24 @@ def test_the_access_of_a_group_is_kept(tmp_path: Path, caplog: pytest.LogCapture
 
     assert mode(file) == 0o640
     assert caplog.messages == []
+
+
+def test_a_store_that_may_not_be_seen_is_not_taken_for_missing() -> None:
+    """`check` by an editor would call it lost, and ask for a backup. `backup` says which user can read it."""
+    root = Path(tempfile.mkdtemp(dir="/tmp"))
+    root.chmod(0o755)
+    (root / "data").mkdir(mode=0o700)
+    (root / "aggregator.toml").write_text('[store]\nurl = "sqlite:///data/aggregator.db"\n')
+    config = load_config(root / "aggregator.toml", env={})
+    assert not config.may_have_store
+    (root / "data").chmod(0)
+    with other_user():
+        assert config.may_have_store
+        for command in (back_up, restore):
+            with pytest.raises(StoreError, match=r"cannot be read: Permission denied \(run this as the user"):
+                command(config.store.url, root / "backup")
+    (root / "data").chmod(0o700)
+    shutil.rmtree(root)
 
 
 def refusal(url: str) -> str:

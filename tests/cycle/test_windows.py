@@ -157,7 +157,7 @@ def test_a_removed_feed_makes_no_cycle_due(site: SiteFolder) -> None:
 
 
 def test_a_running_service_drops_an_entry_by_itself_at_max_age(shop: Shop) -> None:
-    shop.configure(schedule='every = "1h"', output='min_stay = "0s"\n' + table('max_age = "1h"'))
+    shop.configure(output='min_stay = "0s"\n' + table('max_age = "1h"'))
     leaves = datetime.now(UTC) + timedelta(seconds=4)
     shop.record("a.md", "Old", publishedDateTime=(leaves - HOUR).isoformat())
     shop.record("b.md", "Young", publishedDateTime=(leaves - HOUR / 2).isoformat())

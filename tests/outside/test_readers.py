@@ -54,7 +54,6 @@ class Newsroom:
         self.shop.configure(
             site=f'id = "feeds.example.org"\nbase_url = "{self.base_url}"\nauthor = "The newsroom"',
             serve=f"port = {self.port}",
-            schedule='every = "1h"',
             output='limit = 1000\nmax_bytes = "20MB"',
         )
 

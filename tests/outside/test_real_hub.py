@@ -83,7 +83,6 @@ def test_every_change_reaches_every_subscriber_of_a_real_hub_once(
     shop.configure(
         site=f'id = "x"\nbase_url = "http://127.0.0.1:{port}/"',
         serve=f"port = {port}",
-        schedule='every = "1h"',
         websub=f'hub = "{hub}"',
     )
     shop.record("first.md", "First")

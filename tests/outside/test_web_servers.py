@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -78,11 +79,13 @@ def start(shop: Shop) -> Iterator[Start]:
         process.wait(10)
 
 
-@pytest.fixture(scope="module", params=["nginx", "caddy"])
+SAMPLES = {"nginx": (WEB / "nginx.conf").read_text(), "caddy": (WEB / "Caddyfile").read_text()}
+
+
+@pytest.fixture(scope="module", params=SAMPLES)
 def client(request: pytest.FixtureRequest, start: Start) -> httpx.Client:
     """A web server that serves the output folder."""
-    sample = {"nginx": "nginx.conf", "caddy": "Caddyfile"}[request.param]
-    return start(request.param, (WEB / sample).read_text())
+    return start(request.param, SAMPLES[request.param])
 
 
 @pytest.mark.parametrize("path", TYPES)
@@ -145,6 +148,19 @@ def test_what_is_not_public_is_not_there(client: httpx.Client, shop: Shop, path:
     assert answer.split(b" ")[1] == b"404", answer
 
 
+def at_root(sample: str) -> str:
+    """A sample for the root of a host, as its first lines say."""
+    sample = re.sub(r"^location = /feeds \{.*?^\}|^\tredir .*?$", "", sample, flags=re.MULTILINE | re.DOTALL)
+    return sample.replace("handle_path /feeds/*", "handle").replace("/feeds", "")
+
+
+@pytest.mark.parametrize("server", SAMPLES)
+def test_each_document_has_its_type_at_the_root_of_a_host(start: Start, server: str) -> None:
+    client = start(server, at_root(SAMPLES[server]))
+    assert {path: client.get(f"/{path}").headers["content-type"] for path in TYPES} == TYPES
+    assert client.get("/.aggregator/manifest.json").status_code == 404
+
+
 def test_folders_redirect_below_the_prefix(client: httpx.Client) -> None:
     for path in ("/feeds", "/feeds/all"):
         response = client.get(path)
@@ -183,4 +199,6 @@ def test_a_proxy_passes_on_what_the_service_answers_and_no_private_page(shop: Sh
             fields = f"host: 127.0.0.1:{client.base_url.port}\r\nconnection: close\r\n"
             answer = ask(client, f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode())
             assert answer.split(b" ")[1] == b"404", (way, answer)
+        root = start(PROXIES[name][0], at_root(PROXIES[name][1]))
+        assert [root.get(path).status_code for path in ("/all/rss.xml", "/healthz", "/metrics")] == [200, 404, 404]
     service.end()

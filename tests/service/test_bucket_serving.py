@@ -229,5 +229,5 @@ def test_a_build_without_the_library_names_the_extra(shop: BucketShop) -> None:
     path = os.pathsep.join([str(lib.parent), os.environ.get("PYTHONPATH", "")])
     built = shop.run("build", env={"PYTHONPATH": path})
     assert built.returncode == 1
-    what = "cannot be opened: it needs a library that is not installed (run: pip install 'aggregator[s3]')"
+    what = "cannot be opened: it needs a library that is not installed (in the checkout, run: pip install '.[s3]')"
     assert what in built.stderr

@@ -23,7 +23,6 @@ FILES = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {h
 
 @pytest.fixture
 def shop(shop: Shop) -> Shop:
-    shop.configure(schedule='every = "1h"')
     shop.record("a.md", "Story")
     return shop
 
@@ -129,9 +128,7 @@ def test_blocked_streams_lose_only_log_lines(shop: Shop, streams: str) -> None:
     if "/dev/full" in streams and not os.path.exists("/dev/full"):
         pytest.skip("only Linux has /dev/full")
     port = free_port()
-    shop.configure(
-        schedule='every = "1h"', serve=f"port = {port}", site=f'id = "x"\nbase_url = "http://127.0.0.1:{port}/"'
-    )
+    shop.configure(serve=f"port = {port}", site=f'id = "x"\nbase_url = "http://127.0.0.1:{port}/"')
     for number in range(300):  # a message each, more than a pipe takes
         shop.write(f"{'bad' * 60}{number}.md", "---\ntitle: Bad\npublished: yes please\n---\n")
     shell = subprocess.Popen(
@@ -224,7 +221,7 @@ def test_a_folder_that_becomes_readable_after_it_was_filled_is_watched(shop: Sho
 @pytest.mark.parametrize("zone", ["UTC+3", "XYZ-5:30", "Nowhere/City", ":", "CET-1CEST,M3.5.0,M10.5.0/3"])
 def test_the_time_zone_of_the_machine_has_no_effect(shop: Shop, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", zone)
-    shop.configure(schedule='every = "1h"', site='id = "x"\ntimezone = "Asia/Kolkata"')
+    shop.configure(site='id = "x"\ntimezone = "Asia/Kolkata"')
     service = shop.start("run").wait_until_done()
     eventually(lambda: "+05:30 INFO scanned 1" in service.log)
     assert "Traceback" not in service.log

@@ -48,12 +48,6 @@ SERIES = {
 """The metrics and the names of their labels."""
 
 
-@pytest.fixture
-def shop(shop: Shop) -> Shop:
-    shop.configure(schedule='every = "1h"')
-    return shop
-
-
 def samples(text: str) -> dict[str, float]:
     """The value of each series, by its name with labels."""
     return {name: float(value) for name, value in re.findall(r"^([a-z].*) (\S+)$", text, re.MULTILINE)}

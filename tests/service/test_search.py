@@ -146,7 +146,7 @@ def test_a_search_stops_in_time_and_says_how_far_it_went(site: SiteFolder, monke
 
 @pytest.fixture
 def service(shop: Shop) -> Running:
-    shop.configure(schedule='every = "1h"', site='id = "x"\ntitle = "Notes"\nbase_url = "https://feeds.example.org/"')
+    shop.configure(site='id = "x"\ntitle = "Notes"\nbase_url = "https://feeds.example.org/"')
     shop.record("a.md", "New <maps> & more", topics=["Ports"])
     shop.record("b.md", "Other")
     return shop.start("run").wait_until_done()
@@ -181,7 +181,7 @@ def test_an_answer_is_the_same_until_something_is_published(shop: Shop, service:
 
 
 def test_an_entry_in_no_document_is_found_as_it_is_now(shop: Shop) -> None:
-    shop.configure(schedule='every = "1h"', output='limit = 1\nmin_stay = "0s"\narchive = false')
+    shop.configure(output='limit = 1\nmin_stay = "0s"\narchive = false')
     shop.record("a.md", "Old maps", publishedDateTime="2024-04-01T08:00:00Z")
     shop.record("b.md", "New", publishedDateTime="2024-04-02T08:00:00Z")
     running = shop.start("run").wait_until_done()

@@ -46,12 +46,6 @@ Pipeline.update_store = update_store
 """
 
 
-@pytest.fixture
-def shop(shop: Shop) -> Shop:
-    shop.configure(schedule='every = "1h"')
-    return shop
-
-
 def test_host_and_port_can_be_given_and_the_home_page_is_opened_in_a_browser(shop: Shop) -> None:
     shop.record("a.md", "Story")
     opened = shop.root / "opened"
@@ -162,7 +156,7 @@ def test_cron_sets_the_next_cycle(shop: Shop) -> None:
 
 
 def test_records_and_stories_come_and_go_when_it_is_their_time(shop: Shop) -> None:
-    shop.configure(schedule='every = "1h"', records='fields.expires_at = ["until"]')
+    shop.configure(records='fields.expires_at = ["until"]')
     due, story_due, end = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (4, 6, 8))
     story = {"title": "Story", "webUrl": "https://r.example/", "publishedDateTime": story_due.isoformat()}
     shop.record("a.md", "Soon", publishedDateTime=due.isoformat())
@@ -327,7 +321,7 @@ def save(shop: Shop, how: str, **tables: str) -> None:
     """Saves a config of these tables, `feed` and `more` as they stand, as people and programs do."""
     more = tables.pop("more", "")
     before = shop.config.read_text()
-    shop.configure(**{"schedule": 'every = "1h"'} | tables)
+    shop.configure(**tables)
     text = f"{shop.config.read_text()}{more}\n"
     if how == "in place":
         shop.config.write_text(text)
@@ -400,7 +394,7 @@ def test_a_broken_config_is_refused_and_the_last_good_config_stays_active(shop: 
     save(shop, "renamed", output="limt = 3", more=PICKS)
     eventually(lambda: "'limt'" in service.log)
     assert service.log.count(f"ERROR {line}") == 1
-    assert [one["line"] for one in shop.json("status")["config"]["refused"]] == [10]
+    assert [one["line"] for one in shop.json("status")["config"]["refused"]] == [8]
     save(shop, "renamed", more=PICKS)
     eventually(lambda: service.get("healthz").json()["config"] == "ok")
     eventually(lambda: "aggregator.toml can be used again" in service.log)
@@ -851,7 +845,7 @@ def test_many_records_with_bad_values_are_parsed_in_a_pool(shop: Shop) -> None:
 
 
 def _start_with_readers(shop: Shop) -> Running:
-    shop.configure(ingest="workers = 2", schedule='every = "1h"')
+    shop.configure(ingest="workers = 2")
     shop.many(MANY)
     service = shop.start("run")
     eventually(lambda: len(_group(service)) >= 4 or stored(shop) > 0)  # the service, two readers and their tracker

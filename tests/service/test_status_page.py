@@ -94,7 +94,7 @@ def test_a_refused_config_is_shown_with_what_to_do_while_the_last_one_stays_in_f
     service = shop.start("run").wait_until_done()
     text = shop.config.read_text()
     shop.config.write_text(text + "[output]\nlimti = 3\n")
-    page = shows(service, "Something is wrong", "config/aggregator.toml:8")
+    page = shows(service, "Something is wrong", "config/aggregator.toml:10")
     assert "The config is refused; the last good one stays active Correct the lines below" in page.text
     assert "limti" in page.text
     assert "Active config" in page.text

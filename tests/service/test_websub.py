@@ -254,7 +254,7 @@ def test_a_build_ends_although_a_hub_never_ends_its_answer(
 
 
 def test_a_running_service_and_a_build_send_pings_and_name_their_hub(shop: Shop, hub: Hub) -> None:
-    shop.configure(schedule='every = "1h"', site=f'id = "x"\nbase_url = "{BASE}"', websub=f'hub = "{hub.url}"')
+    shop.configure(site=f'id = "x"\nbase_url = "{BASE}"', websub=f'hub = "{hub.url}"')
     shop.record("a.md", "Story")
     service = shop.start("run").wait_until_done()
     shop.record("b.md", "New")

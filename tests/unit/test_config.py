@@ -661,7 +661,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[topics.slugs]\nKünstlich = "x"', "2:2: a key with other characters than A-Z a-z 0-9 _ - (put it in quotes)"),
         ('[topics.slugs]\n.NET = "x"', "2:1: a key with other characters than A-Z a-z 0-9 _ - (put it in quotes)"),
         ('a = "x"\npath = “../out”', '2:8: a value is missing or is not TOML (write straight quotes: ")'),
-        ('[records]\npath = "a"\n[[records]]\npath = "b"', "3:10: a table is given as one and as a list (write [[table]] each time)"),
+        ('[records]\npath = "a"\n[[records]]\npath = "b"', "3:10: a table is given as [table] and as [[table]] (write [[table]] each time)"),
         ('[topics.slugs]\n"" = "x"', "2:1: a topic is empty (write its name, or remove the line)"),
         ('[[feed]]\nslug = "a"\ntopics = {}', "3:10: 'topics' names nothing (write topics = { any = [\"…\"] }, or remove it)"),
         ("a = 1\na = 2", "2:6: a key is given twice (remove one of them)"),

@@ -113,6 +113,19 @@ def test_every_migration_says_what_it_does() -> None:
         assert len(first.split()) > 2, path.name
 
 
+def test_the_architecture_lists_the_modules_that_there_are() -> None:
+    listed, folder = set(), ""
+    rows = re.findall(r"^\| (· )?((?:`[\w/.]+`,? )+)\|", (CHECKOUT / "docs/architecture.md").read_text(), re.MULTILINE)
+    for dot, cell in rows:
+        for name in re.findall(r"`([^`]+)`", cell):
+            folder = folder if dot else name if name.endswith("/") else ""
+            listed.add(f"{folder}{name}.py" if dot else name)
+    found = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts}
+    assert {name for name in listed if re.search(r"\w\.py$", name)} == {
+        name for name in found if not name.endswith("__init__.py")
+    }
+
+
 def test_every_link_of_a_document_leads_to_a_file_and_a_heading() -> None:
     broken = []
     for path in DOCS:

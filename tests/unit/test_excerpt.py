@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from parsing import processor_time
 from unit.test_body import HOSTILE
-from unit.test_foreign import hugo, jekyll, lines, record
+from unit.test_generator_records import hugo, jekyll, lines, record
 
 from aggregator.model import Record
 
