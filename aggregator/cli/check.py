@@ -115,11 +115,12 @@ def _find_problems(config: Config, paths: Sequence[str], stored: StoredSite) -> 
     findings += [Finding(problem, "error") for problem in missing.values()]
     places = [] if paths else [Place(source, "") for source in config.sources if source.name not in missing]
     for path in paths:
-        place = _find_place(config.sources, path)
-        if isinstance(place, Place):
-            places.append(place)
-        else:
-            findings.append(place)
+        found = _find_places(config.sources, path)
+        places += found
+        if not found:
+            what = "is in no records folder" if os.path.exists(path) else "does not exist"
+            hint = "name a record, or a folder in a records folder"
+            findings.append(Finding(Problem(path, 0, 0, what, None, hint), "error"))
     findings += check_records(places, config.workers, now, counts.append, add)
     findings += [Finding(problem, "warning") for problem in (*preset.problems(), *kept.problems())]
     if not paths:
@@ -164,19 +165,20 @@ def _counted(number: int, noun: str, nouns: str = "") -> str:
 # places
 
 
-def _find_place(sources: Sequence[Source], path: str) -> Place | Finding:
-    """The record or folder that a path names, or that it gives no file. Raises UsageError for a bucket that cannot be
-    used."""
+def _find_places(sources: Sequence[Source], path: str) -> list[Place]:
+    """The records or folders that a path names: in each source that reads files there, else in the first that could.
+    Raises UsageError for a bucket that cannot be used."""
+    found = []
     for source, below in candidate_places(sources, path):
         try:
             with open_files(source) as files:
                 if not below or files.kind(below):
-                    return Place(source, below)
+                    found.append(Place(source, below))
         except FolderError as error:
             if source.is_bucket:
                 raise click.UsageError(error.message(source)) from None
-    what = "is in no records folder" if os.path.exists(path) else "does not exist"
-    return Finding(Problem(path, 0, 0, what, None, "name a record, or a folder in a records folder"), "error")
+    read = [place for place in found if not place.path or any(list_records(place.source, place.path))]
+    return list(dict.fromkeys(read)) or found[:1]
 
 
 # records
@@ -233,14 +235,10 @@ def _is_reported_elsewhere(place: Place, outcome: Outcome) -> bool:
 
 def _list_files(place: Place, unreadable: list[Unreadable]) -> Iterator[tuple[SourceFile, None]]:
     """The files at or below a place. Adds the folders there that cannot be read to `unreadable`."""
-    with open_files(place.source) as files:
-        is_file = bool(place.path) and files.kind(place.path) in ("file", "link")
-    below = f"{place.path}/" if place.path and not is_file else ""
-    for item in list_records(place.source, place.path if is_file else ""):
+    for item in list_records(place.source, place.path):
         if isinstance(item, Unreadable):
-            if item.path.startswith(below) or below.startswith(item.path):
-                unreadable.append(item)
-        elif item.path.startswith(below):
+            unreadable.append(item)
+        else:
             yield item, None
 
 
