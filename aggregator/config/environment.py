@@ -17,13 +17,19 @@ _PREFIX = "AGGREGATOR_"
 def apply_environment(data: dict[str, Any], env: Mapping[str, str]) -> tuple[dict[KeyPath, str], list[Problem]]:
     """Writes overrides into `data`. Returns the variable of each overridden key, and problems of unknown variables.
 
-    Variables without a double underscore are not overrides.
+    Variables without a double underscore are not overrides; one that looks like it is a warning.
     """
-    overrides = sorted(name for name in env if name.startswith(_PREFIX) and "__" in name)
-    known = _variables() if overrides else {}
+    names = sorted(name for name in env if name.startswith(_PREFIX) and name != f"{_PREFIX}CONFIG")
+    known = _variables() if names else {}
+    likely = {name.replace("__", "_"): name for name in known}
     variables: dict[KeyPath, str] = {}
     problems = []
-    for name in overrides:
+    for name in names:
+        if "__" not in name:
+            if name in likely:
+                hint = f"did you mean '{likely[name]}'?"
+                problems.append(Problem(name, 0, 0, "no variable of the config", None, hint, "warning"))
+            continue
         if name not in known:
             what, hint = "unknown variable", _nearest(name, known)
             if name.startswith(f"{_PREFIX}FEED__"):

@@ -309,6 +309,9 @@ def read_path(value: object, base: Path) -> Path:
         raise BadValueError("is not a path", "write it in quotes, relative to the config file or from the root")
     if is_bucket_url(value):
         raise BadValueError("is a bucket", "write the path of a file or folder")
+    if value[0] in "~$":  # of a shell; a folder of this name would be made
+        hint = "write the path in full, or put ./ before a name that begins so"
+        raise BadValueError(f"begins with '{value[0]}', which is not expanded", hint)
     return Path(os.path.normpath(base / value))
 
 
