@@ -23,7 +23,7 @@ from aggregator.store.session import from_us
 EPILOG = """\b
 Examples:
   aggregator preview ai
-  aggregator preview ai --config new.toml    what a new config would change
+  aggregator preview ai --config config/new.toml   what it would change
 """
 
 
