@@ -20,7 +20,7 @@ from aggregator.moving_in.hugo_sections import (
     read_section_page,
     section_url,
 )
-from aggregator.moving_in.pages import OWN_TEMPLATE, Site, is_language, title_text
+from aggregator.moving_in.pages import AUTHORS, OWN_TEMPLATE, Site, clause_of, is_key, is_language, title_text
 from aggregator.moving_in.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
 from aggregator.moving_in.site_files import (
     ENDINGS,
@@ -382,7 +382,7 @@ class _Hugo:
             fields["link_date"] = Stated(keys, self._config.place("frontmatter", "date"))
         # the preset has `series` too, which is no taxonomy by default, and authors are no topics
         names = dict.fromkeys(name for language in self._languages for name in self._taxonomies(language))
-        topics = [name for name in names if name not in ("author", "authors")]
+        topics = [name for name in names if name not in AUTHORS]
         if not {*topics} <= {"tags", "categories", "series"}:
             combined = " + ".join([*topics, *(f"taxonomies.{name}" for name in topics)])
             fields["topics"] = Stated((combined,), self._config.place(*self._of_language("taxonomies")))
@@ -401,7 +401,7 @@ class _Hugo:
             elif key.startswith(":") and key.lower() != FILE_NAME:
                 what, hint = f"'{name}' is also taken from {key}", "write the dates into the posts"
                 self._plan.leave_out(self._config.place("frontmatter", name), what, hint)
-            elif key.isprintable():
+            elif is_key(key):
                 keys.append(_KEY_SPELLINGS.get(key.lower(), key))
         found = tuple(dict.fromkeys(keys))
         return () if found == _DEFAULT_DATES[name] else found
@@ -412,7 +412,7 @@ class _Hugo:
         if tables is None:
             return ["tags", "categories"]
         stated = tables.values() if isinstance(tables, dict) else ()
-        return [value for value in stated if isinstance(value, str) and value.isprintable()]
+        return list(filter(is_key, stated))
 
     def _hidden_by_cascade(self, source: SourcePlan, prefix: str, paths: list[str]) -> Iterator[str]:
         """Patterns of the files that a `cascade` of the site's config hides."""
@@ -588,9 +588,9 @@ class _Hugo:
         for file in self._documents("term", language):
             for name in self._taxonomies(language):
                 path = self._term_path(name, language)
-                if path is not None and name not in ("author", "authors"):
+                if path is not None:
                     keys, url = (f"{name} + taxonomies.{name}",), f"{self._url_prefix(language)}{path}/{file}"
-                    feeds = TermFeeds(keys, url, title, place, full=False)
+                    feeds = TermFeeds(keys, url, title, place, full=False, clause=clause_of(name))
                     if self._is_multilingual:
                         feeds = replace(
                             feeds, language=language, suffix="" if language == self._default else f"-{language}"

@@ -61,7 +61,7 @@ class FeedPlan:
 class TermFeeds:
     """The feeds that a site has for each topic."""
 
-    keys: tuple[str, ...]  # of the front matter that name the topics
+    keys: tuple[str, ...]  # of the front matter that name the topics, or authors
     path: str  # of each feed, with {term}
     title: str  # with {name}
     place: Place | str
@@ -70,6 +70,7 @@ class TermFeeds:
     language: str = ""  # of their entries; empty for all
     suffix: str = ""  # of their slugs
     plain: bool = False  # only topics of ASCII letters, digits and underscores
+    clause: str = "topics"
 
 
 class WithoutDates(NamedTuple):
