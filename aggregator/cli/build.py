@@ -147,7 +147,6 @@ def _print_problems(config: Config, store: Store, site_id: str, problems: Sequen
 
 @contextmanager
 def _progress_bar() -> Iterator[Progress]:
-    """A progress bar on stderr, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _stage, _done, _total: None
         return

@@ -316,7 +316,6 @@ def _check_site(config: Config, stored: StoredSite) -> Iterator[Finding]:
 
 
 def _lost_urls(config: Config) -> list[Problem]:
-    """A warning for each URL of subscribers that the config would end."""
     if not config.may_have_store:
         return []
     from aggregator.rehearsal import lost_urls  # imports the store

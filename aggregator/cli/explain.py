@@ -145,7 +145,6 @@ def _find(config: Config, connection: Connection, asked: str) -> tuple[list[tupl
 
 
 def _is_read(source: Source, path: str) -> bool:
-    """Whether a scan of the source would read a file at a path."""
     with suppress(FolderError):
         return any(isinstance(item, SourceFile) and item.path == path for item in list_records(source, path))
     return False

@@ -126,7 +126,6 @@ def _write_whole(path: Path, text: str, place: Callable[[Path, Path], None]) -> 
 
 
 def _shown_plan(plan: Plan) -> list[str]:
-    """What was read from the site, and what the config cannot say."""
     from aggregator.moving_in.config_text import files_text
 
     old = sum(len(feed.moved_from) for feed in plan.feeds)

@@ -28,8 +28,6 @@ READ_AT_ONCE = 500
 
 
 class _Stated(NamedTuple):
-    """What a record says now."""
-
     path: str
     is_public: bool
     published: datetime | None
@@ -100,7 +98,6 @@ class KeptLint:
 
 
 def _other_date(source: Source, stated: _Stated, row: AnyRow) -> _Found | None:
-    """That readers see another day than the record states."""
     from aggregator.store.session import from_us
 
     if stated.published is None or row.released_at is None:

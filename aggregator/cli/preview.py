@@ -69,7 +69,6 @@ def preview_data(preview: FeedPreview) -> dict[str, Any]:
 
 
 def _difference(entries: Sequence[Entry], others: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The entries that are not among the others."""
     known = {entry.id for entry in others}
     return [{"id": entry.id, "title": entry.content.title} for entry in entries if entry.id not in known]
 

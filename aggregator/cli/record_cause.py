@@ -48,7 +48,6 @@ def find_cause(config: Config, state: RecordState, read_missing: Callable[[], Mi
 
 
 def _of_unlisted_file(config: Config, state: RecordState) -> Iterator[Cause]:
-    """Why no scan finds the file."""
     source, path = state.source, unescape_path(state.stored.path)
     if source is None:
         table = f"[[records]] {state.stored.source!r}" if state.stored.source else "[records] without a name"

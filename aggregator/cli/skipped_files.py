@@ -77,6 +77,5 @@ def _list_skipped(source: Source) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _is_unread_page(source: Source, path: str) -> bool:
-    """Whether the file at an escaped path is a page of its site in a format that is not read."""
     is_post = source.layout != "jekyll" or "/_posts/" in f"{source.root}/{path}"
     return is_post and path.lower().endswith(_UNREAD[source.layout])

@@ -85,6 +85,5 @@ class TextLint:
 
 
 def _has_more(content: Content) -> bool:
-    """Whether the body has clearly more text than the summary."""
     least = len(content.summary) + MIN_MORE
     return len(content.body_html) > least and len(plain_text(content.body_html)) > least

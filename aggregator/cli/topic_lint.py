@@ -67,7 +67,6 @@ class TopicLint:
         return sorted(problems, key=lambda problem: (problem.path, problem.line, problem.column))
 
     def _unknown_topics(self) -> Iterator[Problem]:
-        """Topics of the config that no record has."""
         stated = {self._tables.topic(key) for key in self._stated}
         known = {topic for key in self._stated for topic in self._tables.lineage(key)}
         for name, line, column, exact in self._config.positions.mentions():

@@ -200,5 +200,4 @@ def _shown(path: KeyPath, value: Any) -> str | None:
 
 
 def _toml(value: Any) -> str:
-    """The value roughly as TOML writes it."""
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -145,7 +145,6 @@ class Config:
 
     @property
     def _gap(self) -> timedelta:
-        """The shortest time between two scheduled cycles."""
         schedule = self.schedule
         return timedelta(minutes=shortest_gap_minutes(schedule.cron)) if schedule.cron else schedule.every
 
@@ -292,7 +291,6 @@ def _validate(data: dict[str, Any], base: Path) -> tuple[File, list[KeyProblem]]
 
 
 def _without(data: dict[str, Any], paths: Iterable[KeyPath]) -> dict[str, Any]:
-    """The data without the key (or table) at each path."""
     kept = {name: dict(table) if isinstance(table, dict) else table for name, table in data.items()}
     for name, *rest in paths:
         table = kept.get(str(name))

@@ -68,7 +68,6 @@ def _feed(feed: FeedPlan, plan: Plan) -> Iterator[str]:
 
 
 def _lines(**values: Any) -> Iterator[str]:
-    """The keys with a value."""
     return (_line(key, value) for key, value in values.items() if value)
 
 

@@ -122,8 +122,6 @@ def _keys_of_file(stem: str) -> tuple[str, ...]:
 
 
 class _Hugo:
-    """Reads one site into its plan."""
-
     def __init__(self, site: Site) -> None:
         self._site, self._config, self._plan = site, site.config, site.plan
         stated = self._config.text("defaultcontentlanguage").lower()
@@ -189,7 +187,6 @@ class _Hugo:
                 self._plan.sources.append(section)
 
     def _note_unread(self, folder: Path, paths: list[str]) -> None:
-        """Notes the pages of Hugo in formats that are not read here."""
         unread = [path for path in paths if path.lower().endswith(UNREAD_ENDINGS)]
         if unread:
             what, hint = f"pages in a format that is not read: {len(unread)}", "write them in Markdown or HTML"
@@ -304,7 +301,6 @@ class _Hugo:
             yield source
 
     def _note_expressions(self, *paths: tuple[str, ...]) -> None:
-        """Notes the keys of permalinks that choose folders by expressions."""
         for path in paths:
             if is_expression(path[-1]):
                 what, hint = "permalinks choose folders by an expression", "name each folder instead"
@@ -335,7 +331,6 @@ class _Hugo:
         return others
 
     def _part(self, whole: SourcePlan, folder: str, template: str, place: Place | str) -> SourcePlan:
-        """A source for a part of the files of another one."""
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{whole.name}-{folder}" if whole.name else folder).strip("-._")
         part = SourcePlan(whole.path, template, place, self._plan.free_name(name))
         part.language, part.languages = whole.language, whole.languages
@@ -407,7 +402,6 @@ class _Hugo:
         return () if found == _DEFAULT_DATES[name] else found
 
     def _taxonomies(self, language: str) -> list[str]:
-        """The keys of the taxonomies of a language."""
         tables = self._config.get(*self._of_language("taxonomies", language=language))
         if tables is None:
             return ["tags", "categories"]
@@ -478,7 +472,6 @@ class _Hugo:
         return frozenset(map(str.lower, self._config.texts(*self._of_language("disablekinds", language=language))))
 
     def _home(self, language: str) -> FeedPlan:
-        """The feed of all posts in a language."""
         slug = self._plan.free_slug("blog" if language == self._default else f"blog-{language}")
         text = title_text(self._config.text(*self._of_language("params", "description", language=language)))
         has_feed = self._disabled_kinds(language).isdisjoint(("rss", "home"))
@@ -506,13 +499,11 @@ class _Hugo:
         return self._config.place(*path) if self._config.get(*path) is not None else "Hugo's default"
 
     def _documents(self, kind: str, language: str) -> list[str]:
-        """The names of the feed documents of pages of a kind in a language."""
         path = self._of_language("outputs", kind, language=language)
         stated = self._config.get(*path) is not None
         return self._feed_documents(self._config.texts(*path) if stated else ["rss"])
 
     def _feed_documents(self, outputs: Iterable[str]) -> list[str]:
-        """The names of the documents of feeds among the output formats of a page."""
         files = []
         for name in map(str.lower, outputs):
             options = self._config.table("outputformats", name)
@@ -642,7 +633,6 @@ def _folder_of(path: str, files: Collection[str]) -> str:
 
 
 def _folders(paths: Iterable[str]) -> set[str]:
-    """The folders of files, and those above them."""
     folders = set[str]()
     for path in paths:
         while (path := path.rpartition("/")[0]) and path not in folders:
@@ -651,7 +641,6 @@ def _folders(paths: Iterable[str]) -> set[str]:
 
 
 def _without_language(path: str, languages: Sequence[str]) -> str:
-    """The path of a file without the language at the end of its name."""
     stem, ending = os.path.splitext(path)
     return stem.removesuffix(f".{file_language(path, languages)}") + ending
 

@@ -71,8 +71,6 @@ class _Default(NamedTuple):
 
 
 class _Jekyll:
-    """Reads one site into its plan."""
-
     def __init__(self, site: Site) -> None:
         self._site, self._config, self._plan = site, site.config, site.plan
         self._root = self._plan.root
@@ -286,7 +284,6 @@ class _Jekyll:
         return path.strip("/") or "feed.xml"
 
     def _add_plugin_terms(self, title: str, *, full: bool) -> None:
-        """The feeds of categories and tags that jekyll-feed makes."""
         config = self._config
         own = as_texts(config.get("feed", "collections", "posts", "categories"))
         if names := [*config.texts("feed", "categories"), *own]:

@@ -64,7 +64,6 @@ def read_records(source: Source, workers: int = 0) -> Iterator[Record]:
 
 
 def _public_records(source: Source) -> Iterator[Record]:
-    """The records of a source that may be published."""
     with suppress(FolderError):
         yield from (record for record in read_records(source) if record.public)
 

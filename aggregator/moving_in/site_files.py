@@ -41,8 +41,6 @@ class Place(NamedTuple):
 
 
 class _EveryKey(dict[str, str]):
-    """Maps each key to itself."""
-
     def get(self, key: str, default: object = None) -> str:  # noqa: ARG002 - the signature of dict.get
         return key
 
