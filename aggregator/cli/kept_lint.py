@@ -132,5 +132,5 @@ def _few(source: Source, found: Sequence[_Found], hint_for_many: str) -> Iterato
     for path, field, what, value, hint in found if len(found) <= MAX_NAMED else found[:1]:
         more = f"; so it is with {len(found) - 1} more records" if len(found) > MAX_NAMED else ""
         line = next((trace.line for trace in trace_file(source, path)[1] if trace.field == field), None)
-        place = shown_path(source.root, path), line or 0, 1 if line else 0
-        yield Problem(*place, f"{what}{more}", value, hint + hint_for_many if more else hint, "warning")
+        advice = hint + hint_for_many if more else hint
+        yield Problem.on_line(shown_path(source.root, path), line, f"{what}{more}", value, advice, "warning")

@@ -160,7 +160,7 @@ def unread_problem(
     if is_date:
         choice = "choose before the first run" if is_new else TAKE_BACK
         hint += f"; entries keep the date of their release, so {choice}"
-    return Problem(file or shown_path(source.root, ""), line or 0, 1 if line else 0, what, own, hint, "warning")
+    return Problem.on_line(file or shown_path(source.root, ""), line, what, own, hint, "warning")
 
 
 def _fitting_preset(source: Source, keys: Sequence[str], path: str) -> Preset:

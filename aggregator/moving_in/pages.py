@@ -103,7 +103,7 @@ class Site:
             what = f"'{spelling}' is not the URL of the site"
             hint = f"write it in full, such as {spelling} https://example.org/, and call init again"
             shown = str(place.file or shown_file(self.root))
-            raise ConfigError((Problem(shown, place.line, 1 if place.line else 0, what, url or None, hint),))
+            raise ConfigError((Problem.on_line(shown, place.line, what, url or None, hint),))
         base = url.rstrip("/") + "/" + (f"{rest.strip('/')}/" if rest.strip("/") else "")
         self.add("base_url", base, place)
         return base

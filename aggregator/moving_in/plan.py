@@ -102,7 +102,7 @@ class Plan:
         shown = None if value is None else str(value)
         if isinstance(place, str):
             place = Place(shown_file(self.files[0] if self.files else self.root))
-        problem = Problem(place.file, place.line, 1 if place.line else 0, what, shown, hint, "warning")
+        problem = Problem.on_line(place.file, place.line, what, shown, hint, "warning")
         if problem not in self.left_out:
             self.left_out.append(problem)
 

@@ -183,7 +183,7 @@ def page_values(path: Path, keys: AllowedKeys) -> dict[str, Any]:
 
 
 def _file_error(path: Path, what: str, hint: str, line: int = 0) -> ConfigError:
-    return ConfigError((Problem(shown_file(path), line, 1 if line else 0, what, None, hint),))
+    return ConfigError((Problem.on_line(shown_file(path), line, what, None, hint),))
 
 
 def _plain(value: Any) -> Any:
