@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +44,11 @@ class FeedPreview:
     before: tuple[Entry, ...]  # newest first
     after: tuple[Entry, ...]  # newest first
     released: tuple[int, ...]  # when each entry of `after` was released in the feed, in µs
+
+    @property
+    def moves(self) -> FeedMoves:
+        """What the cycle would put into the feed and take out of it."""
+        return FeedMoves(self.slug, _difference(self.after, self.before), _difference(self.before, self.after))
 
 
 class _Feeds:
@@ -96,14 +101,9 @@ class Rehearsal:
             old, new = self._before.rows.get(slug), self._after.rows.get(slug)
             if old and new and (old.id, old.version, old.shown_hash) == (new.id, new.version, new.shown_hash):
                 continue
-            preview = self.feed(slug)
-            if preview is None:
-                continue
-            before, after = _titles(preview.before), _titles(preview.after)
-            joins = tuple((uid, title) for uid, title in after.items() if uid not in before)
-            leaves = tuple((uid, title) for uid, title in before.items() if uid not in after)
-            if joins or leaves or self._row_before(slug) is None:
-                moves.append(FeedMoves(slug, joins, leaves))
+            found = (preview := self.feed(slug)) and preview.moves
+            if found and (found.joins or found.leaves or self._row_before(slug) is None):
+                moves.append(found)
         return moves
 
     def feed(self, slug: str) -> FeedPreview | None:
@@ -195,5 +195,6 @@ def lost_urls(config: Config, now: datetime) -> list[Problem]:
     ]
 
 
-def _titles(entries: tuple[Entry, ...]) -> dict[str, str]:
-    return {entry.id: entry.content.title for entry in entries}
+def _difference(entries: Sequence[Entry], others: Sequence[Entry]) -> tuple[dict[str, str], ...]:
+    known = {entry.id for entry in others}
+    return tuple({"id": entry.id, "title": entry.content.title} for entry in entries if entry.id not in known)
