@@ -88,10 +88,8 @@ def _render(data: dict[str, Any], zone: tzinfo, *, with_feeds: bool) -> Renderab
     parts: list[RenderableType] = [_head(data, zone)]
     if with_feeds:
         changed = [_age(feed["updated"]) for feed in data["feeds"]]
-        below = [
-            Text(f"  {feed['slug']}, changed {age}", "dim", overflow="fold")
-            for feed, age in zip(data["feeds"], changed, strict=True)
-        ]
+        lines = [f"  {feed['slug']}, changed {age}" for feed, age in zip(data["feeds"], changed, strict=True)]
+        below = [Text(line, "dim", overflow="fold") for line in lines]
         parts += [Text("\nFeeds", style="bold"), FeedTable(data["feeds"], zone, "changed", changed, below)]
     for name, color in (("warnings", "yellow"), ("unfinished", "yellow"), ("rejected", "red")):
         parts += _section(name.capitalize(), [_file_item(file) for file in data[name]], color)

@@ -42,17 +42,6 @@ from aggregator.parse.values import lower_keys
 
 PAGE_ENDINGS = (".md", ".markdown", ".mdown", ".html", ".htm")
 CONFIG_NAMES = ("hugo", "config")
-_PLACEHOLDERS = {
-    ":year": "{year}",
-    ":month": "{month}",
-    ":day": "{day}",
-    ":slug": "{slug}",
-    ":title": "{slug}",
-    ":filename": "{slug}",
-    ":contentbasename": "{slug}",
-    ":slugorfilename": "{slug}",
-    ":slugorcontentbasename": "{slug}",
-}
 _SLUG_KEYS = {
     ":slugorcontentbasename": ("slug",),
     ":slugorfilename": ("slug",),
@@ -62,6 +51,7 @@ _SLUG_KEYS = {
     ":contentbasename": (),
 }
 """The keys of the last part of a link; Hugo takes the name of the file if there is none of them."""
+_PLACEHOLDERS = {f":{name}": f"{{{name}}}" for name in ("year", "month", "day")} | dict.fromkeys(_SLUG_KEYS, "{slug}")
 _DATE_FIELDS = {"publishdate": "published_at", "lastmod": "updated_at", "expirydate": "expires_at"}
 _DEFAULT_DATES = {
     "date": ("date", "publishDate", "pubDate", "published", "lastmod", "modified"),
@@ -347,7 +337,7 @@ class _Hugo:
         names = frozenset(files)
         folders = {_folder_of(name, names) for name in files if name.endswith(PAGE_ENDINGS)}
         sections = {_section_of(name, names) for name in folders}
-        pattern = pattern.replace(":sections", ":section") if sections <= {folder} else pattern
+        stated, pattern = pattern, pattern.replace(":sections", ":section") if sections <= {folder} else pattern
         pattern = pattern.replace(":sectionslug", ":section")
         pattern = re.sub(r":section(?![a-z\[])", lambda _: url_path(folder.partition("/")[0]), pattern)
         pattern = re.sub("//+", "/", pattern)
@@ -359,7 +349,7 @@ class _Hugo:
         if unknown or end.count("{slug}") != 1:
             what = f"the links of '{folder or '/'}' have parts that a link_template cannot have"
             hint = "the posts there get the links of other sections; write `url` into their front matter"
-            self._plan.leave_out(place, what, hint, pattern)
+            self._plan.leave_out(place, what, hint, stated)
             return None
         is_ugly = self._config.get("uglyurls") is True
         return end.rstrip("/") + (".html" if is_ugly else "/"), fields
@@ -451,7 +441,8 @@ class _Hugo:
 
     def add_feeds(self) -> None:
         """The feeds of home pages, sections and terms."""
-        self._add_limit()
+        limit = self._site.limit("services", "rss", "limit") or self._site.limit("rsslimit")
+        self._plan.limit = limit or Stated(MAX_LIMIT, "Hugo's feeds have all posts")
         for language in self._languages:
             if "rss" in self._disabled_kinds(language):
                 path = self._of_language("disablekinds", language=language)
@@ -485,10 +476,6 @@ class _Hugo:
 
     def _clauses(self, language: str) -> dict[str, tuple[str, ...]]:
         return {"language": (language,)} if self._is_multilingual else {}
-
-    def _add_limit(self) -> None:
-        stated = self._site.limit("services", "rss", "limit") or self._site.limit("rsslimit")
-        self._plan.limit = stated or Stated(MAX_LIMIT, "Hugo's feeds have all posts")
 
     def _url_prefix(self, language: str) -> str:
         in_folder = self._config.get("defaultcontentlanguageinsubdir") is True

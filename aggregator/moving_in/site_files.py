@@ -77,20 +77,13 @@ class SiteConfig:
         values: Any = {key: _plain(value.value) for key, value in front_matter.values.items()}
         for key in reversed(below):
             values = {key: values}
-        if path.suffix == ".toml":
-            locator = Locator(text)
-
-            def find(own: Keys) -> int:
-                return locator.find(own)[0]
-        else:
-            lines = yaml_lines(text)  # JSON too, which is YAML
-
-            def find(own: Keys) -> int:
-                return lines.get(own, 0)
+        is_toml, locator = path.suffix == ".toml", Locator(text)
+        lines = {} if is_toml else yaml_lines(text)  # JSON too, which is YAML
 
         def place(stated: Keys) -> Place:
             own = stated[len(below) :]
-            line = find(own) or front_matter.values[own[0]].line if own else 0
+            found = locator.find(own)[0] if is_toml else lines.get(own, 0)
+            line = found or front_matter.values[own[0]].line if own else 0
             return Place(shown_file(path), line)
 
         self._merge(self._values, values, (), (), place)
