@@ -97,7 +97,7 @@ def read_status(
     return {
         "site_id": site_id,
         "running": holder,
-        "last_cycle": None if last is None else _cycle_data(last),
+        "last_cycle": last and _cycle_data(last),
         "next_cycle": stamp(from_us(int(of_service["next_cycle"]))) if of_service["next_cycle"] else None,
         "next_due": facts.pop("next_due"),
         "config": config_data,

@@ -92,7 +92,9 @@ def build(
             result = pipeline.run(moment, ScanRequest(accept_removals=accept_removals))
         rejected = _print_problems(config, store, site_id, (*pipeline.withdrawn, *result.problems, *result.notices))
         problems = (*map(str, config.warnings), *result.problems)
-        data = _result_data(result) | {"problems": problems}
+        stages = {stage: round(seconds, 3) for stage, seconds in result.stages}
+        data = asdict(result) | {"seconds": round(result.seconds, 3), "due": stamp(result.due), "stages": stages}
+        data |= {"problems": problems}
         print_data(data, lambda _: print_line(_summary(result)), as_json=as_json, required=False)
         _send_pings(config, store, stop)
     failed = not result.published or result.unwritten or result.unreadable
@@ -172,11 +174,6 @@ def _summary(result: CycleResult) -> str:
         f"scanned {result.scanned}, new {result.new}, changed {result.changed}, removed {result.removed},"
         f" rejected {result.rejected}, feeds written {result.feeds_written}, {result.seconds:.2f} s"
     )
-
-
-def _result_data(result: CycleResult) -> dict[str, Any]:
-    stages = {stage: round(seconds, 3) for stage, seconds in result.stages}
-    return asdict(result) | {"seconds": round(result.seconds, 3), "due": stamp(result.due), "stages": stages}
 
 
 def _moves_lines(data: dict[str, Any]) -> Iterator[str]:

@@ -131,7 +131,10 @@ def _find_problems(config: Config, paths: Sequence[str], stored: StoredSite) -> 
     if not paths:
         problems += find_skipped(config)
         problems += (problem for lint in lints for problem in lint.problems())
-        problems += _lost_urls(config)
+        if config.may_have_store:
+            from aggregator.rehearsal import lost_urls  # imports the store
+
+            problems += lost_urls(config, now)
     return [*findings, *map(Finding, problems)], sum(counts)
 
 
@@ -308,11 +311,3 @@ def _check_site(config: Config, stored: StoredSite) -> Iterator[Problem]:
         yield find(positions.line(("site", "base_url")), warning, level="warning")
     if warning := port_warning(config, config.serve.port):
         yield find(positions.line(("serve", "port")), warning, level="warning")
-
-
-def _lost_urls(config: Config) -> list[Problem]:
-    if not config.may_have_store:
-        return []
-    from aggregator.rehearsal import lost_urls  # imports the store
-
-    return lost_urls(config, datetime.now(UTC))

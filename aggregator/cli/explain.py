@@ -112,7 +112,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
         "fields": fields,
         "problems": [str(replace(problem, path=state.path)) for problem in problems],
         "unresolved_links": links,
-        "feeds": [_feed_data(feed) for feed in feeds],
+        "feeds": [{"in" if key == "is_in" else key: value for key, value in asdict(feed).items()} for feed in feeds],
         "history": history,
         "others": [shown_place(config, place) for place in places[1:]],
     }
@@ -218,8 +218,3 @@ def _history(
         {"at": stamp(at), "what": what, "feed": name.slug, "topic": None if name.slug else name.topic, "clause": clause}
         for at, what, name, clause in events
     ]
-
-
-def _feed_data(feed: FeedVerdict) -> dict[str, Any]:
-    data = asdict(feed)
-    return {"slug": data.pop("slug"), "in": data.pop("is_in")} | data

@@ -380,11 +380,6 @@ def check_not_empty(value: tuple[T, ...]) -> tuple[T, ...]:
     return value
 
 
-def drop_repeats(value: tuple[T, ...]) -> tuple[T, ...]:
-    """The list without repeated values."""
-    return tuple(dict.fromkeys(value))
-
-
 def as_list(value: Any) -> Any:
     """A text as a list of one; any other value unchanged."""
     return [value] if isinstance(value, str) else value

@@ -79,7 +79,7 @@ def find_config(root: Path) -> bool:
 def read_hugo(root: Path) -> Plan:
     """The plan for a site of Hugo. Raises ConfigError."""
     config = _read_config(root)
-    plan = Plan("Hugo", "hugo", url_name, root, config.files)
+    plan = Plan("Hugo", "hugo", lambda name: unquote(url_path(name)), root, config.files)
     hugo = _Hugo(Site(root, config, plan))
     hugo.add_site()
     hugo.add_sources()
@@ -504,9 +504,10 @@ class _Hugo:
 
     def _add_sections(self, language: str) -> None:
         for source in self._plan.sources:
-            if not self._has_sections(source, language):
-                continue
             usual = source.language or self._default
+            # a source of a section, or below one, has no sections
+            if not any(source is whole for whole in self._wholes) or language not in (source.languages or (usual,)):
+                continue
             files = [
                 path
                 for path in walk_files(source.path)
@@ -515,11 +516,6 @@ class _Hugo:
             for section in sorted({path.partition("/")[0] for path in files if path.count("/")}):
                 if _has_pages(files, section):
                     self._add_section(source, files, section, language)
-
-    def _has_sections(self, source: SourcePlan, language: str) -> bool:
-        """Whether the folders of a source are the sections of a language: it is neither one of them nor below one."""
-        is_whole = any(source is whole for whole in self._wholes)
-        return is_whole and language in (source.languages or (source.language or self._default,))
 
     def _add_section(self, source: SourcePlan, files: list[str], section: str, language: str) -> None:
         """The feed of a section, whose files in a language are among `files`; none if its page is not published."""
@@ -691,11 +687,6 @@ def _has_pages(files: list[str], section: str) -> bool:
     if any("/" not in path and path.startswith("index.") for path in below):
         return False
     return any(path.endswith(PAGE_ENDINGS) for path in below)
-
-
-def url_name(name: str) -> str:
-    """A section or a term as it is in the path of a URL, not quoted."""
-    return unquote(url_path(name))
 
 
 def _is_feed_template(path: str) -> bool:
