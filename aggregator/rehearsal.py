@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aggregator.config import Config
 from aggregator.errors import NotFoundError, StoreError
@@ -29,9 +29,6 @@ from aggregator.site import default_site_id, open_configured
 from aggregator.store.database import Store, copy_store, open_store
 from aggregator.store.queries import last_finished_at, next_due
 from aggregator.store.session import Writer, read_meta, to_us
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +151,8 @@ def next_cycle(config: Config, store: Store, now: datetime) -> Iterator[Rehearsa
     nothing is due. Raises StoreError."""
     with store.read() as connection:
         pipeline = Pipeline(config, store, read_meta(connection, "site_id") or default_site_id(config))
-        if pipeline.agrees(connection) and not _is_any_due(connection, now):
+        due = next_due(connection, last_finished_at(connection))
+        if pipeline.agrees(connection) and (due is None or due > to_us(now)):
             feeds = _Feeds(connection, pipeline.active_config, pipeline.loader)
             yield Rehearsal(pipeline, feeds, feeds, ())
             return
@@ -171,12 +169,6 @@ def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> Feed
     near = get_close_matches(slug, sorted(slugs), n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see them with: aggregator feeds"
     raise NotFoundError(f"there is no feed {slug!r} ({hint})")
-
-
-def _is_any_due(connection: Connection, now: datetime) -> bool:
-    """Whether time alone changed what feeds show since the last cycle."""
-    due = next_due(connection, last_finished_at(connection))
-    return due is not None and due <= to_us(now)
 
 
 def lost_urls(config: Config, now: datetime) -> list[Problem]:

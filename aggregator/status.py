@@ -92,15 +92,20 @@ def read_status(
     if holder is None:  # a service may read the folders from another machine
         sources += filter(None, map(folder_problem, config.sources))
     files = [_file_data(config, problem) for problem in found]
-    config_data = _config_data(config, refused, json.loads(of_service["config_state"] or "{}"))
-    refusals = [REFUSED if holder else problem["text"] for problem in config_data["refused"]]
+    state = json.loads(of_service["config_state"] or "{}")
+    refused_data = [problem.data() for problem in refused] or state.get("refused", [])
+    refusals = [REFUSED if holder else problem["text"] for problem in refused_data]
     return {
         "site_id": site_id,
         "running": holder,
         "last_cycle": last and _cycle_data(last),
         "next_cycle": stamp(from_us(int(of_service["next_cycle"]))) if of_service["next_cycle"] else None,
         "next_due": facts.pop("next_due"),
-        "config": config_data,
+        "config": {
+            "refused": refused_data,
+            "restart": state.get("restart", []),  # keys that need a restart of the service
+            "active": None if refused else _config_facts(config),
+        },
         "entries": lists.get("entries"),
         "problems": list(dict.fromkeys([*sources, *problems])),
         **{key: [data for state, data in files if state == kind] for key, kind in _KINDS.items()},
@@ -194,16 +199,6 @@ def _hub_data(hub: str, state: HubState | None) -> dict[str, Any]:
     if state is None:
         return {"hub": hub, "waiting": 0, "failed": 0, "next": None}
     return {"hub": hub, "waiting": state.waiting, "failed": state.failed, "next": stamp(from_us(state.next_at))}
-
-
-def _config_data(config: Config, refused: Sequence[Problem], stored: dict[str, Any]) -> dict[str, Any]:
-    """The problems of the config file, the keys that need a restart of the service, and the active config. `stored`:
-    what the service says of the file."""
-    return {
-        "refused": [problem.data() for problem in refused] or stored.get("refused", []),
-        "restart": stored.get("restart", []),
-        "active": None if refused else _config_facts(config),
-    }
 
 
 def _config_facts(config: Config) -> dict[str, Any]:

@@ -284,11 +284,8 @@ def _is_bare(record: Record) -> bool:
 
 
 def _check_site(config: Config, stored: StoredSite) -> Iterator[Problem]:
-    """What a cycle would refuse or warn of: another id than the stored one, a renamed source or one that is gone,
-    defaults that would replace a config, a damaged or lost store, an output bucket that cannot be used, a host or a
-    port that no document names."""
+    """What a cycle would refuse or warn of, apart from records."""
     positions = config.positions
-
     find = partial(Problem.on_line, positions.file or str(DEFAULT_CONFIG))
 
     site_id = stored.facts.get("site_id")

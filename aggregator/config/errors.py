@@ -33,13 +33,7 @@ _MESSAGES = {
     "dict_type": ("is not a table", "write its keys below a line [{table}]"),
     "missing": ("is missing", "add a line such as {key} = {example}"),
 }
-_TOPIC_VALUES = {
-    "slugs": "slug",
-    "alias": "topic",
-    "parent": "parent",
-    "titles": "title",
-    "descriptions": "description",
-}
+_TOPIC_NOUNS = {"slugs": "slug", "alias": "topic", "parent": "parent", "titles": "title", "descriptions": "description"}
 MAX_HINT = 100
 """Characters of a text that a hint repeats."""
 _EXAMPLES = {"topics": ["AI"], "text": ["AI"], "language": ["en"], "provider": ["Example News"]}
@@ -150,7 +144,7 @@ def _finding(details: ErrorDetails) -> KeyProblem:
     at_key = kind == "missing" or is_key
     subject = f"'{name}'"
     if path[0] == "topics" and len(path) == len(("topics", "slugs", name)):  # the key is a topic, not what is wrong
-        subject = f"the {_TOPIC_VALUES[str(path[1])]} of '{name}'"
+        subject = f"the {_TOPIC_NOUNS[str(path[1])]} of '{name}'"
         if is_key and not name.strip():
             subject, hint = "a topic", "write its name, or remove the line"
     if is_key or kind == "string_type":
