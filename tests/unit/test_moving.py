@@ -656,7 +656,7 @@ def test_a_deep_or_huge_config_is_refused(tmp_path: Path) -> None:
 def test_a_config_in_another_encoding_is_refused(tmp_path: Path) -> None:
     site = write_files(tmp_path / "site", {"hugo.toml": ""})
     (site / "hugo.toml").write_bytes(b'title = "T"\ntheme = "\xff"\n')
-    with pytest.raises(ConfigError, match=r"hugo.toml:2:1: the file is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"hugo.toml:2:10: the file is not UTF-8"):
         plan_move(site, tmp_path / "aggregator.toml", "site-id")
 
 
