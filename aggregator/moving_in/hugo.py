@@ -172,15 +172,11 @@ class _Hugo:
             self._plan.sources.append(source)
             if not prefix:
                 self._wholes.append(source)
-            self._note_unread(folder, paths)
+            if unread := [path for path in paths if path.lower().endswith(UNREAD_ENDINGS)]:
+                what, hint = f"pages in a format that is not read: {len(unread)}", "write them in Markdown or HTML"
+                self._plan.leave_out(Place(shown_file(folder / unread[0])), what, hint)
             for section in self._section_sources(source, paths, language):
                 self._plan.sources.append(section)
-
-    def _note_unread(self, folder: Path, paths: list[str]) -> None:
-        unread = [path for path in paths if path.lower().endswith(UNREAD_ENDINGS)]
-        if unread:
-            what, hint = f"pages in a format that is not read: {len(unread)}", "write them in Markdown or HTML"
-            self._plan.leave_out(Place(shown_file(folder / unread[0])), what, hint)
 
     def _mounts(self) -> Iterator[tuple[str, Path, str, str]]:
         """Name, folder, prefix of links and language of each mount of content. At most one has no name."""
