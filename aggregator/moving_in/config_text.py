@@ -9,7 +9,6 @@ from typing import Any
 
 from aggregator.config import SCHEMA_NAME, toml_text
 from aggregator.moving_in.plan import FeedPlan, Plan, SourcePlan, Stated
-from aggregator.moving_in.site_files import shown_file
 
 _DEFAULT_INCLUDE = ("*.md", "*.markdown")
 _COMMENT_COLUMN = 48
@@ -86,8 +85,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, str):
         return toml_text(value)
     return f"[{', '.join(map(_toml, value))}]"
-
-
-def files_text(plan: Plan) -> str:
-    """The config files of the site, for people."""
-    return ", ".join(map(shown_file, plan.files)) or f"{shown_file(plan.root)}/ (no config file)"

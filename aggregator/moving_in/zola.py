@@ -18,12 +18,8 @@ FEED_KEYS = ("generate_feeds", "generate_feed")
 _SECTION_KEYS = AllowedKeys(("title", *FEED_KEYS, "path"))
 
 
-def find_config(root: Path) -> bool:
-    """Whether a folder is a site of Zola."""
-    return _config_file(root) is not None
-
-
-def _config_file(root: Path) -> Path | None:
+def find_config(root: Path) -> Path | None:
+    """The config file of a site of Zola; None if the folder is no such site."""
     for name in CONFIG_NAMES:
         if (root / name).is_file():
             config = SiteConfig()
@@ -36,7 +32,7 @@ def _config_file(root: Path) -> Path | None:
 def read_zola(root: Path) -> Plan:
     """The plan for a site of Zola. Raises ConfigError."""
     config = SiteConfig()
-    if file := _config_file(root):
+    if file := find_config(root):
         config.add_file(file)
     plan = Plan("Zola", "hugo", partial(url_path, is_zola=True), root, config.files)
     zola = _Zola(Site(root, config, plan))
