@@ -80,7 +80,9 @@ class Differences:
         for item in self._found:
             if not has_begun:
                 has_begun = True
-                self._extend_deadline(time.monotonic() - began)
+                if self._enough_at is not None and self._source.is_bucket:
+                    # the next cycle lists all of it again, so reading gets as much time as the listing took
+                    self._enough_at = max(self._enough_at, 2 * time.monotonic() - began)
             if isinstance(item, Differs):
                 differing.append(item)
                 if len(differing) == LOOKUP_BATCH:
@@ -99,12 +101,6 @@ class Differences:
                 place = shortened_path(os.path.join(self._source.root, item.path))
                 self.unreadable[item.path] = f"{place}: cannot be read: {item.reason} (what was known of it stays)"
         yield from self._with_digests(differing)
-
-    def _extend_deadline(self, listed_s: float) -> None:
-        """Gives the reading as much time as the listing of a bucket took, which is over now: the next cycle lists all
-        of it again."""
-        if self._enough_at is not None and self._source.is_bucket:
-            self._enough_at = max(self._enough_at, time.monotonic() + listed_s)
 
     def _is_enough(self) -> bool:
         if self._enough_at is None or self._read < LEAST_READ or time.monotonic() < self._enough_at:

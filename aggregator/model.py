@@ -429,8 +429,8 @@ class UrlChange:
 
 @dataclass(frozen=True, slots=True)
 class FeedMoves:
-    """What a cycle would put into a feed and take out of it, as (id, title), in the order shown."""
+    """What a cycle would put into a feed and take out of it: `id` and `title` of each entry, in the order shown."""
 
     slug: str
-    joins: tuple[tuple[str, str], ...]
-    leaves: tuple[tuple[str, str], ...]
+    joins: tuple[dict[str, str], ...]
+    leaves: tuple[dict[str, str], ...]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from aggregator.paths import is_bucket_url, unescape_path
 
@@ -47,6 +47,13 @@ class Problem:
     value: str | None = None  # only of keys that may be public
     hint: str = ""
     level: Level = "error"
+
+    @classmethod
+    def on_line(
+        cls, path: str, line: int | None, what: str, value: str | None = None, hint: str = "", level: Level = "error"
+    ) -> Self:
+        """A problem of a whole line; of the file without one."""
+        return cls(path, line or 0, 1 if line else 0, what, value, hint, level)
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}:{self.column or 1}: " if self.line else f"{self.path}: "

@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aggregator.config import Config
 from aggregator.errors import NotFoundError, StoreError
@@ -30,9 +30,6 @@ from aggregator.store.database import Store, copy_store, open_store
 from aggregator.store.queries import last_finished_at, next_due
 from aggregator.store.session import Writer, read_meta, to_us
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
 
 @dataclass(frozen=True, slots=True)
 class FeedPreview:
@@ -44,6 +41,11 @@ class FeedPreview:
     before: tuple[Entry, ...]  # newest first
     after: tuple[Entry, ...]  # newest first
     released: tuple[int, ...]  # when each entry of `after` was released in the feed, in µs
+
+    @property
+    def moves(self) -> FeedMoves:
+        """What the cycle would put into the feed and take out of it."""
+        return FeedMoves(self.slug, _difference(self.after, self.before), _difference(self.before, self.after))
 
 
 class _Feeds:
@@ -96,14 +98,9 @@ class Rehearsal:
             old, new = self._before.rows.get(slug), self._after.rows.get(slug)
             if old and new and (old.id, old.version, old.shown_hash) == (new.id, new.version, new.shown_hash):
                 continue
-            preview = self.feed(slug)
-            if preview is None:
-                continue
-            before, after = _titles(preview.before), _titles(preview.after)
-            joins = tuple((uid, title) for uid, title in after.items() if uid not in before)
-            leaves = tuple((uid, title) for uid, title in before.items() if uid not in after)
-            if joins or leaves or self._row_before(slug) is None:
-                moves.append(FeedMoves(slug, joins, leaves))
+            found = (preview := self.feed(slug)) and preview.moves
+            if found and (found.joins or found.leaves or self._row_before(slug) is None):
+                moves.append(found)
         return moves
 
     def feed(self, slug: str) -> FeedPreview | None:
@@ -154,7 +151,8 @@ def next_cycle(config: Config, store: Store, now: datetime) -> Iterator[Rehearsa
     nothing is due. Raises StoreError."""
     with store.read() as connection:
         pipeline = Pipeline(config, store, read_meta(connection, "site_id") or default_site_id(config))
-        if pipeline.agrees(connection) and not _is_any_due(connection, now):
+        due = next_due(connection, last_finished_at(connection))
+        if pipeline.agrees(connection) and (due is None or due > to_us(now)):
             feeds = _Feeds(connection, pipeline.active_config, pipeline.loader)
             yield Rehearsal(pipeline, feeds, feeds, ())
             return
@@ -173,12 +171,6 @@ def preview_feed(config: Config, store: Store, slug: str, now: datetime) -> Feed
     raise NotFoundError(f"there is no feed {slug!r} ({hint})")
 
 
-def _is_any_due(connection: Connection, now: datetime) -> bool:
-    """Whether time alone changed what feeds show since the last cycle."""
-    due = next_due(connection, last_finished_at(connection))
-    return due is not None and due <= to_us(now)
-
-
 def lost_urls(config: Config, now: datetime) -> list[Problem]:
     """A warning for each URL that subscribers have and that this config would remove or give to another feed; none
     without a store."""
@@ -195,5 +187,6 @@ def lost_urls(config: Config, now: datetime) -> list[Problem]:
     ]
 
 
-def _titles(entries: tuple[Entry, ...]) -> dict[str, str]:
-    return {entry.id: entry.content.title for entry in entries}
+def _difference(entries: Sequence[Entry], others: Sequence[Entry]) -> tuple[dict[str, str], ...]:
+    known = {entry.id for entry in others}
+    return tuple({"id": entry.id, "title": entry.content.title} for entry in entries if entry.id not in known)

@@ -52,14 +52,8 @@ def make_sketch(link: str | None, title: str, summary: str, body: str) -> bytes:
     """The sketch of a record as stored: a hash of its stated link, or zero, then the smallest hashes of its lines."""
     lines = [line for line in map(str.strip, f"{title}\n{summary}\n{body}".split("\n")) if len(line) >= MIN_LINE]
     hashes = sorted({*map(crc32, "\n".join(lines).encode().split(b"\n"))})[:SIZE] if lines else ()
-    return struct.pack(f">2I{len(hashes)}I", *_link_hashes(link), *hashes)
-
-
-def _link_hashes(link: str | None) -> tuple[int, int]:
-    if not link:
-        return 0, 0
-    url = link.encode()
-    return crc32(url), adler32(url)
+    url = (link or "").encode()
+    return struct.pack(f">2I{len(hashes)}I", crc32(url), adler32(url) if url else 0, *hashes)
 
 
 def link_part(stored: bytes | None) -> bytes:

@@ -22,10 +22,10 @@ from aggregator.model import CycleResult, early_release
 from aggregator.problems import Problem, place_problem, shown_path, stamp
 from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
-from aggregator.site import loopback_warning, mismatch_problem, require_match, site_id_warning, stored_site
+from aggregator.site import loopback_warning, mismatch_problem, require_match, site_id_warning
 from aggregator.store.lease import read_holder
 from aggregator.store.lost_store import read_lost_store
-from aggregator.store.pings import hub_states
+from aggregator.store.pings import HubState, hub_states
 from aggregator.store.queries import (
     CLUSTER_PROBLEM,
     MAX_PROBLEMS,
@@ -81,48 +81,56 @@ def read_status(
     with store.read() as connection:
         holder = read_holder(connection)
         of_service = {key: holder and read_meta(connection, key) for key in _OF_SERVICE}
-        stored = stored_site(connection)
+        site_id = read_meta(connection, "site_id")
         refused = refused or _mismatches(config, connection)
-        cluster_problem = read_meta(connection, CLUSTER_PROBLEM)
         last, sources = last_cycle(connection), source_problems(connection)
         found = file_problems(connection, limit=max_problems)
         lists = {"entries": count_entries(connection), "feeds": feeds_data(config, connection)} if has_lists else {}
         found += _early_releases(config, connection, now) if has_lists else []
         facts = _stored_facts(config, connection, now)
-        lost, unread = read_lost_store(connection, to_us(now)), unread_keys(connection)
-        notices = read_notices(
-            connection,
-            ActiveConfig(config.feed_policy(), config.output_options()),
-            config.sources,
-            to_us(now),
-            config.site.timezone,
-        )
+        problems = _problems(config, connection, now, last, json.loads(of_service["service_problems"] or "[]"))
     if holder is None:  # a service may read the folders from another machine
         sources += filter(None, map(folder_problem, config.sources))
     files = [_file_data(config, problem) for problem in found]
-    config_data = _config_data(config, refused, json.loads(of_service["config_state"] or "{}"))
-    problems = [*sources, *(last.counts.get("problems", ()) if last else ())]
-    problems += [*map(str, config.unread_problems(unread)), *notices]
-    problems += [lost] if lost else []
-    problems += json.loads(of_service["service_problems"] or "[]")
-    if config.ingest.dask is not None and cluster_problem:
-        problems.append(cluster_problem)
-    refusals = [REFUSED if holder else problem["text"] for problem in config_data["refused"]]
+    state = json.loads(of_service["config_state"] or "{}")
+    refused_data = [problem.data() for problem in refused] or state.get("refused", [])
+    refusals = [REFUSED if holder else problem["text"] for problem in refused_data]
     return {
-        "site_id": stored.get("site_id"),
+        "site_id": site_id,
         "running": holder,
-        "last_cycle": None if last is None else _cycle_data(last),
+        "last_cycle": last and _cycle_data(last),
         "next_cycle": stamp(from_us(int(of_service["next_cycle"]))) if of_service["next_cycle"] else None,
         "next_due": facts.pop("next_due"),
-        "config": config_data,
+        "config": {
+            "refused": refused_data,
+            "restart": state.get("restart", []),  # keys that need a restart of the service
+            "active": None if refused else _config_facts(config),
+        },
         "entries": lists.get("entries"),
-        "problems": list(dict.fromkeys(problems)),
+        "problems": list(dict.fromkeys([*sources, *problems])),
         **{key: [data for state, data in files if state == kind] for key, kind in _KINDS.items()},
         "feeds": lists.get("feeds"),
-        "advice": [text for text in (site_id_warning(config, stored.get("site_id")), loopback_warning(config)) if text],
+        "advice": [text for text in (site_id_warning(config, site_id), loopback_warning(config)) if text],
         "wrong": list(dict.fromkeys([*sources, *_wrong(last, refusals, sources)])),
         **facts,
     }
+
+
+def _problems(
+    config: Config, connection: Connection, now: datetime, last: LastCycle | None, of_service: Sequence[str]
+) -> list[str]:
+    """What is wrong besides folders, files and the config. `of_service`: what the running service says."""
+    active = ActiveConfig(config.feed_policy(), config.output_options())
+    lost = read_lost_store(connection, to_us(now))
+    cluster = read_meta(connection, CLUSTER_PROBLEM) if config.ingest.dask is not None else None
+    return [
+        *(last.counts.get("problems", ()) if last else ()),
+        *map(str, config.unread_problems(unread_keys(connection))),
+        *read_notices(connection, active, config.sources, to_us(now), config.site.timezone),
+        *([lost] if lost else []),
+        *of_service,
+        *([cluster] if cluster else []),
+    ]
 
 
 def _early_releases(config: Config, connection: Connection, now: datetime) -> list[FileProblem]:
@@ -169,7 +177,7 @@ def _stored_facts(config: Config, connection: Connection, now: datetime) -> dict
     """What the status page has beside the facts of the last cycle."""
     due = next_due(connection, to_us(now))
     roots = {source.name: source.root for source in config.sources}
-    waiting = {state.hub: state for state in hub_states(connection) if state.hub in config.websub.hub}
+    hubs = {state.hub: state for state in hub_states(connection)}
     return {
         "next_due": None if due is None else stamp(from_us(due)),
         "records": count_records(connection),
@@ -183,26 +191,14 @@ def _stored_facts(config: Config, connection: Connection, now: datetime) -> dict
         ],
         "mean_stages": mean_stages(connection),
         "statistics": read_statistics(connection, config.feed_policy(), now, config.site.timezone),
-        "websub": [
-            {
-                "hub": hub,
-                "waiting": waiting[hub].waiting if hub in waiting else 0,
-                "failed": waiting[hub].failed if hub in waiting else 0,
-                "next": stamp(from_us(waiting[hub].next_at)) if hub in waiting else None,
-            }
-            for hub in dict.fromkeys((*config.websub.hub, *waiting))
-        ],
+        "websub": [_hub_data(hub, hubs.get(hub)) for hub in dict.fromkeys(config.websub.hub)],
     }
 
 
-def _config_data(config: Config, refused: Sequence[Problem], stored: dict[str, Any]) -> dict[str, Any]:
-    """The problems of the config file, the keys that need a restart of the service, and the active config. `stored`:
-    what the service says of the file."""
-    return {
-        "refused": [problem.data() for problem in refused] or stored.get("refused", []),
-        "restart": stored.get("restart", []),
-        "active": None if refused else _config_facts(config),
-    }
+def _hub_data(hub: str, state: HubState | None) -> dict[str, Any]:
+    if state is None:
+        return {"hub": hub, "waiting": 0, "failed": 0, "next": None}
+    return {"hub": hub, "waiting": state.waiting, "failed": state.failed, "next": stamp(from_us(state.next_at))}
 
 
 def _config_facts(config: Config) -> dict[str, Any]:

@@ -78,7 +78,8 @@ def explain_error(error: ValueError, text: str) -> TomlFault:
         ("not valid TOML", "see https://toml.io"),
     )
     if position := _ERROR_POSITION.search(message):
-        offset = _offset(text, int(position[1]), int(position[2]))
+        line, column = map(int, position.groups())
+        offset = sum(len(before) + 1 for before in text.split("\n")[: line - 1]) + column - 1
     elif message.endswith("(at end of document)"):
         offset = len(text)
     else:
@@ -132,14 +133,6 @@ def open_brackets(tokens: Iterable[re.Match[str]]) -> list[int]:
         elif opened and opened[-1][0] + token[0] in ("[]", "{}"):
             opened.pop()
     return [token.start() for token in opened]
-
-
-def _offset(text: str, line: int, column: int) -> int:
-    """The offset of a position; both count from 1."""
-    start = 0
-    for _ in range(line - 1):
-        start = text.index("\n", start) + 1
-    return start + column - 1
 
 
 def find_repeated_key(error: ValueError, text: str) -> tuple[str, int, int] | None:

@@ -156,7 +156,7 @@ class _Wanted:
     def fail(self, what: str, value: str | None, hint: str = "") -> None:
         name = f"the entry {self.entry.title!r}" if self.entry.title else "an entry"
         line = self.entry.line
-        self.problem = Problem(self.file, line, 1 if line else 0, f"{name} {what}", value, hint)
+        self.problem = Problem.on_line(self.file, line, f"{name} {what}", value, hint)
 
 
 class _Final(NamedTuple):

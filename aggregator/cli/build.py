@@ -21,7 +21,7 @@ from aggregator.cli.stores import reading_store, writing_store
 from aggregator.config import Config
 from aggregator.errors import StoreMissingError
 from aggregator.files import folder_problem
-from aggregator.model import CycleResult, FeedMoves, UrlChange
+from aggregator.model import CycleResult
 from aggregator.parse.dates import parse_time
 from aggregator.pipeline import Pipeline, Progress, ScanRequest
 from aggregator.problems import place_problem, stamp, tag_problem
@@ -92,7 +92,9 @@ def build(
             result = pipeline.run(moment, ScanRequest(accept_removals=accept_removals))
         rejected = _print_problems(config, store, site_id, (*pipeline.withdrawn, *result.problems, *result.notices))
         problems = (*map(str, config.warnings), *result.problems)
-        data = _result_data(result) | {"problems": problems}
+        stages = {stage: round(seconds, 3) for stage, seconds in result.stages}
+        data = asdict(result) | {"seconds": round(result.seconds, 3), "due": stamp(result.due), "stages": stages}
+        data |= {"problems": problems}
         print_data(data, lambda _: print_line(_summary(result)), as_json=as_json, required=False)
         _send_pings(config, store, stop)
     failed = not result.published or result.unwritten or result.unreadable
@@ -126,7 +128,8 @@ def _rehearse(config: Config, now: datetime, *, as_json: bool, accept_removals: 
         problems = (*rehearsal.problems, *rehearsal.notices)
         rejected = _print_problems(config, rehearsal.store, rehearsal.site_id, problems)
         moves, urls, wrong = rehearsal.moves(), rehearsal.urls(), bool(rejected or rehearsal.problems)
-    print_data(_moves_data(moves, urls), lambda _: print_lines(_moves_lines(moves, urls)), as_json=as_json)
+    data = {"feeds": [*map(asdict, moves)], "urls": [*map(asdict, urls)]}
+    print_data(data, lambda _: print_lines(_moves_lines(data)), as_json=as_json)
     if not moves:
         print_message("no feed would change its entries")
     return wrong
@@ -147,7 +150,6 @@ def _print_problems(config: Config, store: Store, site_id: str, problems: Sequen
 
 @contextmanager
 def _progress_bar() -> Iterator[Progress]:
-    """A progress bar on stderr, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _stage, _done, _total: None
         return
@@ -174,32 +176,14 @@ def _summary(result: CycleResult) -> str:
     )
 
 
-def _result_data(result: CycleResult) -> dict[str, Any]:
-    stages = {stage: round(seconds, 3) for stage, seconds in result.stages}
-    return asdict(result) | {"seconds": round(result.seconds, 3), "due": stamp(result.due), "stages": stages}
-
-
-def _moves_lines(moves: Sequence[FeedMoves], urls: Sequence[UrlChange]) -> Iterator[str]:
+def _moves_lines(data: dict[str, Any]) -> Iterator[str]:
     """The entries that would join (+) and leave (-), feed by feed, and the URLs that would move, end or get another
     feed."""
-    for feed in moves:
-        yield f"{feed.slug}: {len(feed.joins)} join, {len(feed.leaves)} leave"
-        yield from (f"  + {title}  {entry_id}" for entry_id, title in feed.joins)
-        yield from (f"  - {title}  {entry_id}" for entry_id, title in feed.leaves)
-    for url in urls:
-        what = {301: f"301 to /{url.target}", 410: "410", 200: "another feed"}[url.status]
-        yield f"/{url.url}: {what}{f' (keep it {url.keep})' if url.keep else ''}"
-
-
-def _moves_data(moves: Sequence[FeedMoves], urls: Sequence[UrlChange]) -> dict[str, Any]:
-    return {
-        "feeds": [
-            {
-                "slug": feed.slug,
-                "joins": [{"id": entry_id, "title": title} for entry_id, title in feed.joins],
-                "leaves": [{"id": entry_id, "title": title} for entry_id, title in feed.leaves],
-            }
-            for feed in moves
-        ],
-        "urls": [asdict(url) for url in urls],
-    }
+    for feed in data["feeds"]:
+        yield f"{feed['slug']}: {len(feed['joins'])} join, {len(feed['leaves'])} leave"
+        for mark, moved in (("+", feed["joins"]), ("-", feed["leaves"])):
+            yield from (f"  {mark} {entry['title']}  {entry['id']}" for entry in moved)
+    for url in data["urls"]:
+        what = {301: f"301 to /{url['target']}", 410: "410", 200: "another feed"}[url["status"]]
+        hint = f" (keep it {url['keep']})" if url["keep"] else ""
+        yield f"/{url['url']}: {what}{hint}"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -48,8 +49,13 @@ class Finding:
     """A problem with a path that can be opened from the working directory."""
 
     problem: Problem
-    kind: Kind
     quote: Quote | None = None  # the line in the file, if it may be shown
+    is_unfinished: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """Its level, or that its file is unfinished."""
+        return "unfinished" if self.is_unfinished else self.problem.level
 
     def __str__(self) -> str:
         return str(self.problem) if self.kind == "error" else str(tag_problem(self.problem, self.kind))
@@ -80,11 +86,11 @@ def check(config_path: Path | None, *, as_json: bool, style: str, paths: tuple[s
     try:
         config = load_config(config_path, show_warnings=False)
     except ConfigError as error:
-        _print_findings([Finding(problem, problem.level) for problem in error.problems], 0, style, as_json=as_json)
+        _print_findings([*map(Finding, error.problems)], 0, style, as_json=as_json)
         sys.exit(UNUSABLE)
     stored = read_site(config)
     found, records = _find_problems(config, paths, stored)
-    findings = [*(Finding(warning, warning.level) for warning in config.warnings), *found]
+    findings = [*map(Finding, config.warnings), *found]
     _print_findings(findings, records, style, as_json=as_json)
     if warning := site_id_warning(config, stored.facts.get("site_id")):
         print_message(warning)
@@ -110,23 +116,26 @@ def _find_problems(config: Config, paths: Sequence[str], stored: StoredSite) -> 
         for lint in (preset, *lints, kept):
             lint.add(record)
 
-    findings = [] if paths else list(_check_site(config, stored))
     missing = {} if paths else _never_there(config)
-    findings += [Finding(problem, "error") for problem in missing.values()]
+    findings = [*map(Finding, (*(() if paths else _check_site(config, stored)), *missing.values()))]
     places = [] if paths else [Place(source, "") for source in config.sources if source.name not in missing]
     for path in paths:
-        place = _find_place(config.sources, path)
-        if isinstance(place, Place):
-            places.append(place)
-        else:
-            findings.append(place)
+        found = _find_places(config.sources, path)
+        places += found
+        if not found:
+            what = "is in no records folder" if os.path.exists(path) else "does not exist"
+            hint = "name a record, or a folder in a records folder"
+            findings.append(Finding(Problem(path, 0, 0, what, None, hint)))
     findings += check_records(places, config.workers, now, counts.append, add)
-    findings += [Finding(problem, "warning") for problem in (*preset.problems(), *kept.problems())]
+    problems = [*preset.problems(), *kept.problems()]
     if not paths:
-        findings += [Finding(problem, problem.level) for problem in find_skipped(config)]
-        warnings = (*(problem for lint in lints for problem in lint.problems()), *_lost_urls(config))
-        findings += [Finding(problem, "warning") for problem in warnings]
-    return findings, sum(counts)
+        problems += find_skipped(config)
+        problems += (problem for lint in lints for problem in lint.problems())
+        if config.may_have_store:
+            from aggregator.rehearsal import lost_urls  # imports the store
+
+            problems += lost_urls(config, now)
+    return [*findings, *map(Finding, problems)], sum(counts)
 
 
 # text
@@ -164,19 +173,20 @@ def _counted(number: int, noun: str, nouns: str = "") -> str:
 # places
 
 
-def _find_place(sources: Sequence[Source], path: str) -> Place | Finding:
-    """The record or folder that a path names, or that it gives no file. Raises UsageError for a bucket that cannot be
-    used."""
+def _find_places(sources: Sequence[Source], path: str) -> list[Place]:
+    """The records or folders that a path names: in each source that reads files there, else in the first that could.
+    Raises UsageError for a bucket that cannot be used."""
+    found = []
     for source, below in candidate_places(sources, path):
         try:
             with open_files(source) as files:
                 if not below or files.kind(below):
-                    return Place(source, below)
+                    found.append(Place(source, below))
         except FolderError as error:
             if source.is_bucket:
                 raise click.UsageError(error.message(source)) from None
-    what = "is in no records folder" if os.path.exists(path) else "does not exist"
-    return Finding(Problem(path, 0, 0, what, None, "name a record, or a folder in a records folder"), "error")
+    read = [place for place in found if not place.path or any(list_records(place.source, place.path))]
+    return list(dict.fromkeys(read)) or found[:1]
 
 
 # records
@@ -203,13 +213,13 @@ def check_records(
             for folder in unreadable:
                 path = shortened_path(shown_path(place.source.root, folder.path.rstrip("/")))
                 what, hint = f"cannot be read: {folder.reason}", f"no record below it is read; {folder.hint}"
-                yield Finding(Problem(path, 0, 0, what, None, hint), "error")
+                yield Finding(Problem(path, 0, 0, what, None, hint))
             if is_empty and not unreadable:
                 what = "no scan reads a file there"
                 hint = "name a file that `include` matches, not behind a linked folder or a name with a dot first"
-                yield Finding(Problem(shown_path(place.source.root, place.path), 0, 0, what, None, hint), "error")
+                yield Finding(Problem(shown_path(place.source.root, place.path), 0, 0, what, None, hint))
         except FolderError as error:
-            yield Finding(error.problem(place.source), "error")
+            yield Finding(error.problem(place.source))
 
 
 def _never_there(config: Config) -> dict[str, Problem]:
@@ -218,10 +228,9 @@ def _never_there(config: Config) -> dict[str, Problem]:
     for source in config.sources:
         if source.is_bucket or os.path.lexists(source.root) or has_published(config, source):
             continue
-        line = positions.record_key(source.name, "path")
-        place = positions.file or str(DEFAULT_CONFIG), line or 0, 1 if line else 0
+        path, line = positions.file or str(DEFAULT_CONFIG), positions.record_key(source.name, "path")
         what, hint = "the records folder does not exist", "make it, or correct path"
-        found[source.name] = Problem(*place, what, shown_path(source.root, ""), hint)
+        found[source.name] = Problem.on_line(path, line, what, shown_path(source.root, ""), hint)
     return found
 
 
@@ -233,41 +242,37 @@ def _is_reported_elsewhere(place: Place, outcome: Outcome) -> bool:
 
 def _list_files(place: Place, unreadable: list[Unreadable]) -> Iterator[tuple[SourceFile, None]]:
     """The files at or below a place. Adds the folders there that cannot be read to `unreadable`."""
-    with open_files(place.source) as files:
-        is_file = bool(place.path) and files.kind(place.path) in ("file", "link")
-    below = f"{place.path}/" if place.path and not is_file else ""
-    for item in list_records(place.source, place.path if is_file else ""):
+    for item in list_records(place.source, place.path):
         if isinstance(item, Unreadable):
-            if item.path.startswith(below) or below.startswith(item.path):
-                unreadable.append(item)
-        elif item.path.startswith(below):
+            unreadable.append(item)
+        else:
             yield item, None
 
 
 def _judge(source: Source, outcome: Outcome, holders: dict[str, str], now: datetime) -> Iterator[Finding]:
     """The problems of one file. `holders` has the paths of the explicit ids of earlier records."""
 
-    def find(problem: Problem, kind: Kind) -> Finding:
-        return Finding(place_problem((source,), source.name, problem), kind, quote_line(source, problem))
+    def find(problem: Problem, *, unfinished: bool = False) -> Finding:
+        return Finding(place_problem((source,), source.name, problem), quote_line(source, problem), unfinished)
 
     if isinstance(outcome, Rejection) and outcome.unfinished:
-        yield find(replace(outcome.problem, level="warning"), "unfinished")
+        yield find(replace(outcome.problem, level="warning"), unfinished=True)
     elif isinstance(outcome, Rejection):
-        yield find(outcome.problem, "error")
+        yield find(outcome.problem)
     elif isinstance(outcome, Record):
         for problem in (*outcome.warnings, late_update(outcome, now)):
             if problem:
-                yield find(problem, "warning")
+                yield find(problem)
         if outcome.public and _is_bare(outcome):
             keys = dict(source.fields)
             names = [f"'{name}'" for field in ("summary", "link") for name in keys[field][:1]]
             hint = f"add {' or '.join(names)}, or write a body"
             what = "a reader sees only the title"
-            yield find(Problem(outcome.file.path, 1, 1, what, None, hint, "warning"), "warning")
+            yield find(Problem(outcome.file.path, 1, 1, what, None, hint, "warning"))
         if outcome.explicit_id is not None:
             holder = holders.setdefault(outcome.explicit_id, outcome.file.path)
             if holder != outcome.file.path:
-                yield find(duplicate_id(outcome, holder), "error")
+                yield find(duplicate_id(outcome, holder))
 
 
 def _is_bare(record: Record) -> bool:
@@ -278,27 +283,15 @@ def _is_bare(record: Record) -> bool:
 # config and store
 
 
-def _check_site(config: Config, stored: StoredSite) -> Iterator[Finding]:
-    """What a cycle would refuse or warn of: another id than the stored one, a renamed source or one that is gone,
-    defaults that would replace a config, a damaged or lost store, an output bucket that cannot be used, a host or a
-    port that no document names."""
+def _check_site(config: Config, stored: StoredSite) -> Iterator[Problem]:
+    """What a cycle would refuse or warn of, apart from records."""
     positions = config.positions
-
-    def find(
-        line: int | None,
-        what: str,
-        kind: Literal["error", "warning"] = "error",
-        *,
-        value: str | None = None,
-        hint: str = "",
-    ) -> Finding:
-        path = positions.file or str(DEFAULT_CONFIG)
-        return Finding(Problem(path, line or 0, 1 if line else 0, what, value, hint, kind), kind)
+    find = partial(Problem.on_line, positions.file or str(DEFAULT_CONFIG))
 
     site_id = stored.facts.get("site_id")
     if site_id is not None and config.site.id not in (None, site_id):
         what = f"'id' is not the id in the store, {site_id!r}: a run is refused, because all ids would change"
-        yield find(positions.line(("site", "id")), what, value=config.site.id, hint=f"write id = {toml_text(site_id)}")
+        yield find(positions.line(("site", "id")), what, config.site.id, f"write id = {toml_text(site_id)}")
     if refusal := lost_config(config, stored.facts):
         yield find(positions.line(("site", "id")), refusal.removeprefix(f"{config.path}: "))
     if renamed := stored.renamed:
@@ -306,21 +299,12 @@ def _check_site(config: Config, stored: StoredSite) -> Iterator[Finding]:
     for name, count in stored.dropped.items():
         what = f"no [[records]] has this name any more; its {_counted(count, 'published entry', 'published entries')}"
         hint = "put it back if that is not meant"
-        yield find(None, f"{what} would be withdrawn after removal_grace", "warning", value=name, hint=hint)
+        yield find(None, f"{what} would be withdrawn after removal_grace", name, hint, "warning")
     if problem := store_problem(config):
         yield find(positions.line(("store", "url")), problem)
     if problem := bucket_problem(config.output.path):
         yield find(positions.line(("output", "path")), problem)
     if warning := loopback_warning(config):
-        yield find(positions.line(("site", "base_url")), warning, "warning")
+        yield find(positions.line(("site", "base_url")), warning, level="warning")
     if warning := port_warning(config, config.serve.port):
-        yield find(positions.line(("serve", "port")), warning, "warning")
-
-
-def _lost_urls(config: Config) -> list[Problem]:
-    """A warning for each URL of subscribers that the config would end."""
-    if not config.may_have_store:
-        return []
-    from aggregator.rehearsal import lost_urls  # imports the store
-
-    return lost_urls(config, datetime.now(UTC))
+        yield find(positions.line(("serve", "port")), warning, level="warning")

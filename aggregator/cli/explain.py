@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,11 +28,14 @@ from aggregator.cli.record_state import RecordState, kind_of, read_missing, read
 from aggregator.cli.stores import candidate_places, reading_store
 from aggregator.config import Config
 from aggregator.errors import NotFoundError
+from aggregator.files import FolderError
 from aggregator.links import canonical_link, http_url
-from aggregator.model import Record, Rejection
+from aggregator.model import Record, Rejection, SourceFile
 from aggregator.parse.trace import FieldTrace
 from aggregator.paths import escape_name
 from aggregator.problems import shown_path, stamp
+from aggregator.scan import list_records
+from aggregator.settings import Source
 from aggregator.store.events import FeedName, feed_names
 from aggregator.store.files import source_names
 from aggregator.store.page_links import unresolved_links
@@ -80,7 +84,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
     with store.read() as connection:
         places, similar_link = _find(config, connection, asked)
         if not places:
-            folders = ", ".join(shown_path(source.root, "") for source in config.sources)
+            folders = ", ".join(dict.fromkeys(shown_path(source.root, "") for source in config.sources))
             raise NotFoundError(
                 f"{asked!r} is no record: there is no such file in {folders} or in the working folder, and no record in"
                 " the store has this id or link (a new file is known after the next cycle)"
@@ -108,7 +112,7 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
         "fields": fields,
         "problems": [str(replace(problem, path=state.path)) for problem in problems],
         "unresolved_links": links,
-        "feeds": [_feed_data(feed) for feed in feeds],
+        "feeds": [{"in" if key == "is_in" else key: value for key, value in asdict(feed).items()} for feed in feeds],
         "history": history,
         "others": [shown_place(config, place) for place in places[1:]],
     }
@@ -119,13 +123,13 @@ def explain_record(config: Config, store: Store, asked: str, now: datetime) -> d
 
 def _find(config: Config, connection: Connection, asked: str) -> tuple[list[tuple[str, str]], str | None]:
     """Source and path of the records that are meant: by path, else by id, else by link; and their link, if only a
-    similar one was asked for. Sources that the config no longer names come last; below them the start of the path may
-    be that of their folder."""
-    places = [
-        (source.name, path)
-        for source, path in candidate_places(config.sources, asked)
-        if is_known(connection, source.name, path) or kind_of(source, path) in ("file", "link")
-    ]
+    similar one was asked for. Of several sources over one folder, the source that reads the file comes first. Sources
+    that the config no longer names come last; below them the start of the path may be that of their folder."""
+    candidates = list(candidate_places(config.sources, asked))
+    read = [place for place in candidates if _is_read(*place)]
+    known = [place for place in candidates if is_known(connection, place[0].name, place[1])]
+    there = [place for place in candidates if kind_of(*place) in ("file", "link")]
+    places = [(source.name, path) for source, path in [*read, *known] or there]
     link, links = http_url(asked), list[str]()
     if not places and link is None:
         dropped = set(source_names(connection)).difference(source.name for source in config.sources)
@@ -138,6 +142,12 @@ def _find(config: Config, connection: Connection, asked: str) -> tuple[list[tupl
             matches = _find_by_link(connection, link)
             places, links = [place for place, _ in matches], [other for _, other in matches if other != link]
     return list(dict.fromkeys(places)), next(iter(links), None)
+
+
+def _is_read(source: Source, path: str) -> bool:
+    with suppress(FolderError):
+        return any(isinstance(item, SourceFile) and item.path == path for item in list_records(source, path))
+    return False
 
 
 def _find_by_link(connection: Connection, link: str) -> list[tuple[tuple[str, str], str]]:
@@ -208,8 +218,3 @@ def _history(
         {"at": stamp(at), "what": what, "feed": name.slug, "topic": None if name.slug else name.topic, "clause": clause}
         for at, what, name, clause in events
     ]
-
-
-def _feed_data(feed: FeedVerdict) -> dict[str, Any]:
-    data = asdict(feed)
-    return {"slug": data.pop("slug"), "in": data.pop("is_in")} | data

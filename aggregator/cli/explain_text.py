@@ -23,19 +23,18 @@ MAX_SHOWN_VALUE = 300
 
 def render_explanation(data: dict[str, Any], zone: tzinfo) -> RenderableType:
     """An explanation for a terminal."""
-    parts: list[RenderableType] = [_table(_head_rows(data), fixed=1)]
+    parts: list[RenderableType] = [_table(_head_rows(data))]
     if data["fields"]:
-        parts += [_heading("Fields"), _table(_field_rows(data["fields"]), fixed=2)]
+        parts += [_heading("Fields"), _table(_field_rows(data["fields"]))]
     # the problem of a rejected record is its reason already
     problems = [text for text in data["problems"] if not data["published"]["reason"].endswith(text.partition(": ")[2])]
-    parts += [Padding(Text(problem, style="yellow", overflow="fold"), (0, 0, 0, 2)) for problem in problems]
+    parts += [_indented(problem, "yellow") for problem in problems]
     if data["unresolved_links"]:
-        links = ((f"  {reference}",) for reference in data["unresolved_links"])
-        parts += [_heading("Links that lead to no published page"), _table(links, fixed=0)]
+        parts += [_heading("Links that lead to no published page"), *map(_indented, data["unresolved_links"])]
     feeds = (_feed_row(feed, data["published"]) for feed in data["feeds"])
-    parts += [_heading("Feeds"), _table(feeds, fixed=2)]
+    parts += [_heading("Feeds"), _table(feeds)]
     if data["history"]:
-        parts += [_heading("History"), _table(_history_rows(data["history"], zone), fixed=1)]
+        parts += [_heading("History"), _table(_history_rows(data["history"], zone))]
     return Group(*parts)
 
 
@@ -43,12 +42,16 @@ def _heading(text: str) -> Text:
     return Text(f"\n{text}", style="bold")
 
 
-def _table(rows: Iterable[Sequence[str | Text]], *, fixed: int) -> Table:
-    """A table in which all but the first `fixed` columns fold. Nothing in a text is markup."""
+def _indented(text: str, style: str = "") -> RenderableType:
+    return Padding(Text(text, style, overflow="fold"), (0, 0, 0, 2))
+
+
+def _table(rows: Iterable[Sequence[str | Text]]) -> Table:
+    """A table in which all but the first column fold. Nothing in a text is markup."""
     table = Table.grid(padding=(0, 2))
     for row in rows:
         for index in range(len(table.columns), len(row)):
-            table.add_column(no_wrap=index < fixed, overflow="fold")
+            table.add_column(no_wrap=not index, overflow="fold")
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return table
 

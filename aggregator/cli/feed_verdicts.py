@@ -168,7 +168,6 @@ def _topic_clause(config: Config, state: RecordState, topic: str) -> tuple[str, 
 def _of_rule(
     config: Config, connection: Connection, entry: StoredEntry, spec: FeedSpec, member: Membership | None
 ) -> FeedVerdict:
-    """The verdict on a feed of the config."""
     if member is not None and member.left_by is None:
         return _by_clause(config, FeedVerdict(spec.slug, True), taking_clause(spec.rule))
     facts = read_facts(entry.content, entry.quality, entry.heat, config.tables)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,7 @@ def feeds(config_path: Path | None, *, as_json: bool, pin: bool) -> None:
     config = load_config(config_path)
     with reading_store(config) as store, store.read() as connection:
         if not pin:
-            data = feeds_data(config, connection)
-            print_data(data, lambda shown: print_table(_table(shown, config.site.timezone)), as_json=as_json)
+            print_data(feeds_data(config, connection), partial(_show, zone=config.site.timezone), as_json=as_json)
             return
         slugs = dict(pinnable_slugs(connection, config.feed_policy()))
     pins = {name: slug for name, slug in slugs.items() if can_pin(name)}
@@ -98,8 +98,7 @@ def _title_line(title: str, right: str, width: int) -> Text:
     return Text.assemble((title, "bold"), gap, right, overflow="fold")
 
 
-def _table(feeds: list[dict[str, Any]], zone: tzinfo) -> FeedTable:
+def _show(feeds: list[dict[str, Any]], zone: tzinfo) -> None:
     urls = [feed["url"] for feed in feeds]
-    return FeedTable(
-        feeds, zone, "URL", urls, [Text(f"  {url}", "dim", no_wrap=True, overflow="ignore") for url in urls]
-    )
+    below = [Text(f"  {url}", "dim", no_wrap=True, overflow="ignore") for url in urls]
+    print_table(FeedTable(feeds, zone, "URL", urls, below))

@@ -126,12 +126,12 @@ def _write_whole(path: Path, text: str, place: Callable[[Path, Path], None]) -> 
 
 
 def _shown_plan(plan: Plan) -> list[str]:
-    """What was read from the site, and what the config cannot say."""
-    from aggregator.moving_in.config_text import files_text
+    from aggregator.moving_in.site_files import shown_file
 
+    files = ", ".join(map(shown_file, plan.files)) or f"{shown_file(plan.root)}/ (no config file)"
     old = sum(len(feed.moved_from) for feed in plan.feeds)
     lines = [
-        f"Read  {files_text(plan)}: a site of {plan.system}",
+        f"Read  {files}: a site of {plan.system}",
         *(f"  {key} = {stated.value!r} ({stated.place})" for key, stated in plan.site.items()),
         *(f"  links {source.link_template} ({source.place})" for source in plan.sources),
         f"  feeds: {len(plan.feeds)}, with {old} old URLs, {plan.limit.value} entries each ({plan.limit.place})",

@@ -28,22 +28,10 @@ READ_AT_ONCE = 500
 
 
 class _Stated(NamedTuple):
-    """What a record says now."""
-
     path: str
     is_public: bool
     published: datetime | None
     explicit_id: str | None
-
-
-class _Found(NamedTuple):
-    """A difference between a record and its entry."""
-
-    path: str
-    field: str  # that has it
-    what: str
-    value: str | None
-    hint: str
 
 
 class KeptLint:
@@ -72,7 +60,7 @@ class KeptLint:
         from aggregator.store.removals import is_mass_removal
         from aggregator.store.schema import EntryState
 
-        kinds: dict[str, list[_Found]] = defaultdict(list)
+        kinds: dict[str, list[Problem]] = defaultdict(list)  # with paths in the source
         hidden, published, records = list[str](), 0, self._records[source.name]
         for start in range(0, len(records), READ_AT_ONCE):
             batch = records[start : start + READ_AT_ONCE]
@@ -87,20 +75,19 @@ class KeptLint:
                 if not stated.is_public:
                     hidden += [stated.path] * is_published
                 elif is_published and stated.published is not None and stated.published > self._now:
-                    early = early_release(source, stated.path, stated.published)
-                    kinds["future"].append(_Found(stated.path, "published_at", early.what, early.value, early.hint))
+                    kinds["future"].append(early_release(source, stated.path, stated.published))
                 elif found := _other_date(source, stated, row):
                     kinds["no date" if row.published_at is None else "date"].append(found)
         for kind, same in kinds.items():
-            yield from _few(source, same, f"; {TAKE_BACK}" if kind == "no date" else "")
+            field = "id" if kind == "id" else "published_at"
+            yield from _few(source, field, same, f"; {TAKE_BACK}" if kind == "no date" else "")
         if self._has_all and is_mass_removal(len(hidden), published):
             what = f"a flag or default_published hides the record, and {len(hidden) - 1} more of {published} published"
             hint = "the next cycle withdraws their entries"
             yield Problem(shown_path(source.root, hidden[0]), 0, 0, f"{what} ones", None, hint, "warning")
 
 
-def _other_date(source: Source, stated: _Stated, row: AnyRow) -> _Found | None:
-    """That readers see another day than the record states."""
+def _other_date(source: Source, stated: _Stated, row: AnyRow) -> Problem | None:
     from aggregator.store.session import from_us
 
     if stated.published is None or row.released_at is None:
@@ -113,10 +100,10 @@ def _other_date(source: Source, stated: _Stated, row: AnyRow) -> _Found | None:
         if date.date() == seen.date() or is_shifted:
             return None
     what = f"readers see {'no date' if seen is None else f'{seen:%Y-%m-%d}'}, as at the release"
-    return _Found(stated.path, "published_at", what, f"{date:%Y-%m-%d}", "a date that changed has no effect")
+    return Problem(stated.path, 0, 0, what, f"{date:%Y-%m-%d}", "a date that changed has no effect")
 
 
-def _other_ids(connection: Connection, batch: Sequence[_Stated], rows: dict[str, AnyRow]) -> Iterator[_Found]:
+def _other_ids(connection: Connection, batch: Sequence[_Stated], rows: dict[str, AnyRow]) -> Iterator[Problem]:
     """That entries keep other ids than their records state, and no other entry has these ids."""
     from aggregator.store.queries import unused_ids
 
@@ -127,13 +114,15 @@ def _other_ids(connection: Connection, batch: Sequence[_Stated], rows: dict[str,
     for path, stated_id in ids.items():
         if stated_id in unused:
             what = "'id' has no effect, because the entry keeps the id that it was stored with"
-            yield _Found(path, "id", what, stated_id, "only a new record gets its id from it")
+            yield Problem(path, 0, 0, what, stated_id, "only a new record gets its id from it")
 
 
-def _few(source: Source, found: Sequence[_Found], hint_for_many: str) -> Iterator[Problem]:
+def _few(source: Source, field: str, found: Sequence[Problem], hint_for_many: str) -> Iterator[Problem]:
     """A warning for each; if they are many, for the first with the number of the others and a hint for all of them."""
-    for path, field, what, value, hint in found if len(found) <= MAX_NAMED else found[:1]:
-        more = f"; so it is with {len(found) - 1} more records" if len(found) > MAX_NAMED else ""
-        line = next((trace.line for trace in trace_file(source, path)[1] if trace.field == field), None)
-        place = shown_path(source.root, path), line or 0, 1 if line else 0
-        yield Problem(*place, f"{what}{more}", value, hint + hint_for_many if more else hint, "warning")
+    is_many = len(found) > MAX_NAMED
+    for problem in found[:1] if is_many else found:
+        more = f"; so it is with {len(found) - 1} more records" if is_many else ""
+        hint = problem.hint + hint_for_many if is_many else problem.hint
+        line = next((trace.line for trace in trace_file(source, problem.path)[1] if trace.field == field), None)
+        path = shown_path(source.root, problem.path)
+        yield Problem.on_line(path, line, f"{problem.what}{more}", problem.value, hint, "warning")

@@ -19,10 +19,9 @@ class PresetLint:
     def add(self, record: Record) -> None:
         """Takes one record into account."""
         if record.unread:
-            found = self._unread.setdefault(record.file.source, {})
-            earlier = found.get(record.unread)
-            path = min(earlier.path, record.file.path) if earlier else record.file.path
-            found[record.unread] = Unread(record.unread, earlier.number + 1 if earlier else 1, path)
+            found, path = self._unread.setdefault(record.file.source, {}), record.file.path
+            keys, number, first = found.get(record.unread, Unread(record.unread, 0, path))
+            found[keys] = Unread(keys, number + 1, min(first, path))
 
     def problems(self) -> list[Problem]:
         """A warning for each folder that another preset fits better."""

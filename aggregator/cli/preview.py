@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from rich.text import Text
 from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import print_data, print_table
 from aggregator.cli.stores import reading_store
-from aggregator.model import Entry
 from aggregator.problems import shown_time, stamp
 from aggregator.rehearsal import FeedPreview, preview_feed
 from aggregator.store.session import from_us
@@ -23,7 +21,7 @@ from aggregator.store.session import from_us
 EPILOG = """\b
 Examples:
   aggregator preview ai
-  aggregator preview ai --config new.toml    what a new config would change
+  aggregator preview ai --config config/new.toml   what it would change
 """
 
 
@@ -51,8 +49,8 @@ def preview_data(preview: FeedPreview) -> dict[str, Any]:
         "slug": preview.slug,
         "title": preview.title,
         "size": preview.size,
-        "joins": _difference(preview.after, preview.before),
-        "leaves": _difference(preview.before, preview.after),
+        "joins": [*preview.moves.joins],
+        "leaves": [*preview.moves.leaves],
         "entries": [
             {
                 "id": entry.id,
@@ -66,12 +64,6 @@ def preview_data(preview: FeedPreview) -> dict[str, Any]:
             for entry, released in zip(preview.after, preview.released, strict=True)
         ],
     }
-
-
-def _difference(entries: Sequence[Entry], others: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The entries that are not among the others."""
-    known = {entry.id for entry in others}
-    return [{"id": entry.id, "title": entry.content.title} for entry in entries if entry.id not in known]
 
 
 def _render(data: dict[str, Any], zone: tzinfo) -> RenderableType:

@@ -48,7 +48,6 @@ def find_cause(config: Config, state: RecordState, read_missing: Callable[[], Mi
 
 
 def _of_unlisted_file(config: Config, state: RecordState) -> Iterator[Cause]:
-    """Why no scan finds the file."""
     source, path = state.source, unescape_path(state.stored.path)
     if source is None:
         table = f"[[records]] {state.stored.source!r}" if state.stored.source else "[records] without a name"
@@ -140,7 +139,7 @@ def _of_hiding(config: Config, state: RecordState) -> Iterator[Cause]:
             yield Cause("expired", f"it expired {_time(config, expires)}", *state.place("expires_at"))
         return
     yield from (_by_flag(flag) for flag in state.flags if flag.value is (flag.field != "published"))
-    if "published" not in state.stated and not _default(state):
+    if "published" not in state.stated and not (state.source and state.source.default_published):
         yield _by_default(config, state)
     if option := state.stated.get("visibility"):
         reason = f"'{option.key}'{_of_cascade(option)} keeps the page out of the site or its lists"
@@ -177,11 +176,7 @@ def _by_default(config: Config, state: RecordState) -> Cause:
 
 
 def _default_text(state: RecordState) -> str:
-    return f"default_published is {str(_default(state)).lower()}"
-
-
-def _default(state: RecordState) -> bool:
-    return state.source is not None and state.source.default_published
+    return f"default_published is {'true' if state.source and state.source.default_published else 'false'}"
 
 
 def _in_config(config: Config, state: RecordState, key: str, reason: str) -> Cause:

@@ -113,7 +113,6 @@ def _say_serving(service: Service, url: str, stop: threading.Event) -> None:
 
 
 def _open(service: Service, url: str, stop: threading.Event) -> None:
-    """Opens the URL in a browser once there is something to see."""
     ends_at = time.monotonic() + OPEN_WITHIN_S
     while not service.app.state.snapshot.files and time.monotonic() < ends_at and not stop.wait(0.1):
         pass

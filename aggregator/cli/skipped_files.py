@@ -41,12 +41,12 @@ def find_skipped(config: Config) -> Iterator[Problem]:
         if unread:
             what, hint = f"pages in a format that is not read: {len(unread)}", "write them in Markdown or HTML"
             yield Problem(shown_path(source.root, min(unread)), 0, 0, what, None, hint, "notice")
-        line = positions.record_key(source.name, "include") or 0
+        line = positions.record_key(source.name, "include")
         for suffix, paths in sorted(skipped.items()):
             what = f"files that begin like records are not read, {len(paths)} in all"
             hint = f'add "*{suffix}" to include of [records] if they are records'
             path = positions.file or shown_path(source.root, min(paths))
-            yield Problem(path, line, 1 if line else 0, what, f"*{suffix}", hint, "warning")
+            yield Problem.on_line(path, line, what, f"*{suffix}", hint, "warning")
 
 
 def _list_skipped(source: Source) -> tuple[list[str], dict[str, list[str]]]:
@@ -77,6 +77,5 @@ def _list_skipped(source: Source) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _is_unread_page(source: Source, path: str) -> bool:
-    """Whether the file at an escaped path is a page of its site in a format that is not read."""
     is_post = source.layout != "jekyll" or "/_posts/" in f"{source.root}/{path}"
     return is_post and path.lower().endswith(_UNREAD[source.layout])

@@ -88,14 +88,13 @@ def _render(data: dict[str, Any], zone: tzinfo, *, with_feeds: bool) -> Renderab
     parts: list[RenderableType] = [_head(data, zone)]
     if with_feeds:
         changed = [_age(feed["updated"]) for feed in data["feeds"]]
-        below = [
-            Text(f"  {feed['slug']}, changed {age}", "dim", overflow="fold")
-            for feed, age in zip(data["feeds"], changed, strict=True)
-        ]
+        lines = [f"  {feed['slug']}, changed {age}" for feed, age in zip(data["feeds"], changed, strict=True)]
+        below = [Text(line, "dim", overflow="fold") for line in lines]
         parts += [Text("\nFeeds", style="bold"), FeedTable(data["feeds"], zone, "changed", changed, below)]
     for name, color in (("warnings", "yellow"), ("unfinished", "yellow"), ("rejected", "red")):
         parts += _section(name.capitalize(), [_file_item(file) for file in data[name]], color)
-    causes = _causes(data)
+    causes = data["last_cycle"]["problems"] if {UNWRITTEN, UNREADABLE}.intersection(data["wrong"]) else []
+    causes = [text for text in causes if text not in data["wrong"]]  # of what does not name them itself
     notes = [text for text in data["problems"] + data["advice"] if text not in (*data["wrong"], *causes)]
     parts += _section("Notes", notes, "yellow")
     refused = [problem["text"] for problem in data["config"]["refused"]]
@@ -103,13 +102,6 @@ def _render(data: dict[str, Any], zone: tzinfo, *, with_feeds: bool) -> Renderab
     parts += _section("Wrong", data["wrong"], "red")
     parts += [Padding(Text(cause, overflow="fold"), (0, 0, 0, 4), expand=False) for cause in causes]
     return Group(*parts)
-
-
-def _causes(data: dict[str, Any]) -> list[str]:
-    """The problems of the last cycle, if they are why something is wrong that does not name them itself."""
-    if not {UNWRITTEN, UNREADABLE}.intersection(data["wrong"]):
-        return []
-    return [text for text in data["last_cycle"]["problems"] if text not in data["wrong"]]
 
 
 def _section(name: str, items: Sequence[RenderableType], color: str) -> list[RenderableType]:

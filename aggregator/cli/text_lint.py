@@ -72,7 +72,7 @@ class TextLint:
 
     def _problem(self, source: Source, count: int) -> Problem:
         positions = self._config.positions
-        line = positions.record_key(source.name, "link_template") or 0
+        line = positions.record_key(source.name, "link_template")
         records = "1 record has" if count == 1 else f"{count} records have"
         if len(self._unread[source.name]) > MOST_READ:
             records = f"at least {records}"
@@ -81,10 +81,9 @@ class TextLint:
         if source.link_template is None:
             hint = 'write link_template below [records], or content = "full" below [output]'
         path = positions.file or shown_path(source.root, "")
-        return Problem(path, line, 1 if line else 0, what, None, hint, "warning")
+        return Problem.on_line(path, line, what, None, hint, "warning")
 
 
 def _has_more(content: Content) -> bool:
-    """Whether the body has clearly more text than the summary."""
     least = len(content.summary) + MIN_MORE
     return len(content.body_html) > least and len(plain_text(content.body_html)) > least

@@ -67,7 +67,6 @@ class TopicLint:
         return sorted(problems, key=lambda problem: (problem.path, problem.line, problem.column))
 
     def _unknown_topics(self) -> Iterator[Problem]:
-        """Topics of the config that no record has."""
         stated = {self._tables.topic(key) for key in self._stated}
         known = {topic for key in self._stated for topic in self._tables.lineage(key)}
         for name, line, column, exact in self._config.positions.mentions():
@@ -141,8 +140,7 @@ class TopicLint:
         source = self._sources[name]
         traces = trace_file(source, path)[1]
         line = next((trace.line for trace in traces if trace.field == "topics" and trace.origin == "record"), None)
-        place = shown_path(source.root, path), line or 0, 1 if line else 0
-        return Problem(*place, what, self._name(topic), hint, "warning")
+        return Problem.on_line(shown_path(source.root, path), line, what, self._name(topic), hint, "warning")
 
 
 def _of_one_look(keys: Iterable[str]) -> set[tuple[str, str]]:

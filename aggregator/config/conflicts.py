@@ -86,7 +86,6 @@ def _empty_clauses(file: File) -> Iterator[KeyProblem]:
 
 
 def _placeholder_conflicts(file: File) -> Iterator[KeyProblem]:
-    """Placeholders that have a value in Jekyll only."""
     for index, source in enumerate(file.records):
         template = source.link_template or ""
         for name in sorted(JEKYLL_PLACEHOLDERS) if source.preset != "jekyll" else ():
@@ -96,7 +95,6 @@ def _placeholder_conflicts(file: File) -> Iterator[KeyProblem]:
 
 
 def _old_url_conflicts(file: File) -> Iterator[KeyProblem]:
-    """Old URLs that are in use or appear twice."""
     slugs = frozenset(feed.slug for feed in file.feed)
     seen: set[str] = set()
     for index, feed in enumerate(file.feed):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -17,18 +17,15 @@ _PREFIX = "AGGREGATOR_"
 def apply_environment(data: dict[str, Any], env: Mapping[str, str]) -> tuple[dict[KeyPath, str], list[Problem]]:
     """Writes overrides into `data`. Returns the variable of each overridden key, and problems of unknown variables.
 
-    Variables without a double underscore are not overrides.
+    Variables without a double underscore are not overrides; one that looks like it is a warning.
     """
-    overrides = sorted(name for name in env if name.startswith(_PREFIX) and "__" in name)
-    known = _variables() if overrides else {}
+    names = sorted(name for name in env if name.startswith(_PREFIX) and name != f"{_PREFIX}CONFIG")
+    known = _variables() if names else {}
     variables: dict[KeyPath, str] = {}
-    problems = []
-    for name in overrides:
+    problems: list[Problem] = []
+    for name in names:
         if name not in known:
-            what, hint = "unknown variable", _nearest(name, known)
-            if name.startswith(f"{_PREFIX}FEED__"):
-                what, hint = "no variable sets a key of [[feed]]", "set it in the file"
-            problems.append(Problem(name, 0, 0, what, None, hint))
+            problems += _wrong_name(name, known)
             continue
         table, key = known[name]
         target = data.setdefault(table, {})
@@ -54,11 +51,19 @@ def _variables() -> dict[str, tuple[str, str]]:
     }
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """The hint for an unknown variable: names are compared without their common prefix."""
-    if near := get_close_matches(name.removeprefix(_PREFIX), [other.removeprefix(_PREFIX) for other in known], n=1):
-        return f"did you mean '{_PREFIX}{near[0]}'?"
-    return f"write {_PREFIX}<TABLE>__<KEY> with a table and a key of the config"
+def _wrong_name(name: str, known: Iterable[str]) -> Iterator[Problem]:
+    """The problem of a variable that sets no key; none if it may be meant for another program."""
+    if "__" not in name:
+        if likely := next((other for other in known if other.replace("__", "_") == name), None):
+            hint = f"did you mean '{likely}'?"
+            yield Problem(name, 0, 0, "no variable of the config", None, hint, "warning")
+    elif name.startswith(f"{_PREFIX}FEED__"):
+        yield Problem(name, 0, 0, "no variable sets a key of [[feed]]", None, "set it in the file")
+    else:  # names are compared without their common prefix
+        near = get_close_matches(name.removeprefix(_PREFIX), [other.removeprefix(_PREFIX) for other in known], n=1)
+        hint = f"did you mean '{_PREFIX}{near[0]}'?" if near else ""
+        hint = hint or f"write {_PREFIX}<TABLE>__<KEY> with a table and a key of the config"
+        yield Problem(name, 0, 0, "unknown variable", None, hint)
 
 
 def _read_value(text: str, schema: dict[str, Any]) -> Any:

@@ -33,13 +33,7 @@ _MESSAGES = {
     "dict_type": ("is not a table", "write its keys below a line [{table}]"),
     "missing": ("is missing", "add a line such as {key} = {example}"),
 }
-_TOPIC_VALUES = {
-    "slugs": "slug",
-    "alias": "topic",
-    "parent": "parent",
-    "titles": "title",
-    "descriptions": "description",
-}
+_TOPIC_NOUNS = {"slugs": "slug", "alias": "topic", "parent": "parent", "titles": "title", "descriptions": "description"}
 MAX_HINT = 100
 """Characters of a text that a hint repeats."""
 _EXAMPLES = {"topics": ["AI"], "text": ["AI"], "language": ["en"], "provider": ["Example News"]}
@@ -114,13 +108,29 @@ def syntax_problem(error: ValueError, *, file: str, text: str) -> Problem:
     return Problem(file, fault.line, fault.column, fault.what, None, fault.hint)
 
 
-def _suggestion(name: str, known: list[str]) -> str:
-    """The hint for an unknown key: a known key of the same meaning, the nearest one, or all of them."""
+def _suggestion(path: KeyPath, name: str) -> str:
+    """The hint for an unknown key: its table, a known key of the same meaning, the nearest one, or all of them."""
+    known = list(describe(path[:-1])["properties"])
     plain = name.lower().replace("-", "_")
     same = [key for key in known if plain in SYNONYMS.get(key, "").split()]
+    tables = [table for table in describe(()).get("properties", ()) if plain in describe((table, 0))["properties"]]
+    if above := _above(path):
+        return above
+    if tables and not same:
+        return f"write it below {' or '.join('[[feed]]' if table == 'feed' else f'[{table}]' for table in tables)}"
     if near := same or get_close_matches(plain, known, n=1):
         return f"did you mean '{near[0]}'?"
     return "known here: " + ", ".join(known)
+
+
+def _above(path: KeyPath) -> str:
+    """The hint for a key below the header of a table that is inside its own one; empty for another key."""
+    outer = describe(path[:-2]).get("properties", {}) if path[:-2] else {}
+    return f"write it above [{_table(path[:-1])}]" if path[-1] in outer else ""
+
+
+def _table(path: KeyPath) -> str:
+    return ".".join(part for part in path if isinstance(part, str))
 
 
 def _finding(details: ErrorDetails) -> KeyProblem:
@@ -128,14 +138,17 @@ def _finding(details: ErrorDetails) -> KeyProblem:
     name = next(part for part in reversed(path) if isinstance(part, str))
     kind = details["type"]
     if kind == "extra_forbidden":
-        return KeyProblem(path, "unknown key", _suggestion(name, list(describe(path[:-1])["properties"])), name)
+        return KeyProblem(path, "unknown key", _suggestion(path, name), name)
     what, hint = _message(details, path, name)
-    at_key = kind == "missing" or details["loc"][-1] == _KEY_TAG
+    is_key = details["loc"][-1] == _KEY_TAG
+    at_key = kind == "missing" or is_key
     subject = f"'{name}'"
     if path[0] == "topics" and len(path) == len(("topics", "slugs", name)):  # the key is a topic, not what is wrong
-        subject = f"the {_TOPIC_VALUES[str(path[1])]} of '{name}'"
-        if details["loc"][-1] == _KEY_TAG and not name.strip():
+        subject = f"the {_TOPIC_NOUNS[str(path[1])]} of '{name}'"
+        if is_key and not name.strip():
             subject, hint = "a topic", "write its name, or remove the line"
+    if is_key or kind == "string_type":
+        hint = _above(path) or hint
     return KeyProblem(path, f"{subject} {what}", hint, None if at_key else _shown(path, details["input"]), not at_key)
 
 
@@ -151,7 +164,7 @@ def _message(details: ErrorDetails, path: KeyPath, name: str) -> tuple[str, str]
         what, hint = "is neither a text nor a list of texts", "write it in quotes, such as {example}"
     terms = {
         "key": name,
-        "table": ".".join(part for part in path if isinstance(part, str)),
+        "table": _table(path),
         "number": "whole number" if schema.get("type") == "integer" else "number",
         "limits": _limits(schema),
         "example": _toml(schema.get("examples", [schema.get("default")])[0]),
@@ -181,5 +194,4 @@ def _shown(path: KeyPath, value: Any) -> str | None:
 
 
 def _toml(value: Any) -> str:
-    """The value roughly as TOML writes it."""
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -148,7 +148,6 @@ class Config:
 
     @property
     def _gap(self) -> timedelta:
-        """The shortest time between two scheduled cycles."""
         schedule = self.schedule
         return timedelta(minutes=shortest_gap_minutes(schedule.cron)) if schedule.cron else schedule.every
 
@@ -159,7 +158,7 @@ class Config:
 
 def load_config(path: Path, *, env: Mapping[str, str]) -> Config:
     """The config of a file, with the overrides of the environment. Raises ConfigError with all problems."""
-    return _load(_read_text(path), path, env, exists=True)
+    return _load(read_utf8(path, MAX_CONFIG_BYTES), path, env, exists=True)
 
 
 def config_of_text(text: str, path: Path) -> Config:
@@ -172,7 +171,7 @@ def partial_config(path: Path, *, env: Mapping[str, str]) -> Config:
 
     Raises the same ConfigError if the store URL cannot be read.
     """
-    text = _read_text(path)
+    text = read_utf8(path, MAX_CONFIG_BYTES)
     if find_long_key(text) or _is_deep(data := _readable_tables(text)):
         raise _deep_error(path)
     stated = tuple(sorted(data))
@@ -188,23 +187,25 @@ def default_config(path: Path, *, env: Mapping[str, str]) -> Config:
     return _load("", path, env, exists=False)
 
 
-def _read_text(path: Path) -> str:
+def read_utf8(path: Path, max_bytes: int, shown: str = "") -> str:
+    """The text of a file without a byte order mark. Raises ConfigError, which names the file as it is `shown`."""
+    shown = shown or str(path)
     try:
-        content = read_regular(path, MAX_CONFIG_BYTES)
+        content = read_regular(path, max_bytes)
     except FileNotFoundError:
         if path.is_symlink():
-            raise _file_error(path, "the link leads to no file", "remove it, or put the file there") from None
+            raise _file_error(shown, "the link leads to no file", "remove it, or put the file there") from None
         hint = "write one with `aggregator init`, or name another with --config"
-        raise _file_error(path, "there is no such file", hint) from None
+        raise _file_error(shown, "there is no such file", hint) from None
     except OSError as error:
         ShortageError.check(error)
         what = f"the file cannot be read: {error.strerror}"
-        raise _file_error(path, what, "make it a file that can be read") from None
+        raise _file_error(shown, what, "make it a file that can be read") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, column = place_of_byte(content, error.start)
-        raise _file_error(path, "the file is not UTF-8", "save it as UTF-8", line, column) from None
+        raise _file_error(shown, "the file is not UTF-8", "save it as UTF-8", line, column) from None
 
 
 def _load(text: str, path: Path, env: Mapping[str, str], *, exists: bool) -> Config:
@@ -246,11 +247,11 @@ def _is_deep(data: dict[str, Any]) -> bool:
 
 def _deep_error(path: Path) -> ConfigError:
     what = f"tables or arrays are nested over {MAX_DEPTH} deep"
-    return _file_error(path, what, "write the keys that `aggregator init` shows")
+    return _file_error(str(path), what, "write the keys that `aggregator init` shows")
 
 
-def _file_error(path: Path, what: str, hint: str, line: int = 0, column: int = 0) -> ConfigError:
-    return ConfigError((Problem(str(path), line, column, what, None, hint),))
+def _file_error(path: str, what: str, hint: str, line: int = 0, column: int = 0) -> ConfigError:
+    return ConfigError((Problem(path, line, column, what, None, hint),))
 
 
 def _readable_tables(text: str) -> dict[str, Any]:
@@ -295,7 +296,6 @@ def _validate(data: dict[str, Any], base: Path) -> tuple[File, list[KeyProblem]]
 
 
 def _without(data: dict[str, Any], paths: Iterable[KeyPath]) -> dict[str, Any]:
-    """The data without the key (or table) at each path."""
     kept = {name: dict(table) if isinstance(table, dict) else table for name, table in data.items()}
     for name, *rest in paths:
         table = kept.get(str(name))

@@ -15,7 +15,14 @@ from aggregator.settings import PLUS, Source
 
 Preset = Literal["smartable", "jekyll", "hugo"]
 
-PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
+FIELDS = (
+    *("title", "summary", "link", "original_link", "published_at", "updated_at", "expires_at"),
+    *("published", "draft", "deleted", "removed", "visibility"),
+    *("id", "provider", "topics", "category", "type", "images", "video", "enclosures", "related"),
+    *("quality", "heat", "language"),
+    *("path", "link_date", "slug", "excerpt_separator", "templates"),
+)
+_STATED: dict[Preset, dict[str, tuple[str, ...]]] = {
     "smartable": {
         "title": ("title", "name"),
         "summary": ("excerpt",),
@@ -23,12 +30,10 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "original_link": ("originalUrl",),
         "published_at": ("publishedDateTime",),
         "updated_at": ("updatedDateTime",),
-        "expires_at": (),
         "published": ("published",),
         "draft": ("draft",),
         "deleted": ("deleted",),
         "removed": ("removed",),
-        "visibility": (),
         "id": ("id",),
         "provider": ("provider",),
         "topics": ("topics",),
@@ -41,39 +46,23 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "quality": ("quality",),
         "heat": ("heat",),
         "language": ("locale",),
-        "path": (),
-        "link_date": (),
-        "slug": (),
-        "excerpt_separator": (),
-        "templates": (),
     },
     "jekyll": {
         "title": ("title",),
         "summary": ("excerpt", "description"),
         "link": ("link", "canonical_url"),
-        "original_link": (),
         "published_at": ("date",),
         "updated_at": ("last_modified_at",),
-        "expires_at": (),
         "published": ("published",),
         "draft": ("draft",),
-        "deleted": (),
-        "removed": (),
-        "visibility": (),
         "id": ("id", "guid"),
         "provider": ("author", "authors"),
         "topics": ("category + categories + tag + tags",),
         "category": ("category", "categories"),
-        "type": (),
         "images": ("image",),
-        "video": (),
         "enclosures": ("enclosure", "audio", "podcast"),
-        "related": (),
-        "quality": (),
-        "heat": (),
         "language": ("lang", "locale"),
         "path": ("permalink",),
-        "link_date": (),
         "slug": ("slug",),
         "excerpt_separator": ("excerpt_separator",),
         "templates": ("render_with_liquid",),
@@ -82,14 +71,12 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "title": ("title", "linkTitle"),
         "summary": ("summary", "description"),
         "link": ("link", "canonicalURL", "externalUrl"),
-        "original_link": (),
         # keys that hide a page come before keys that only show a date
         "published_at": ("publishDate", "pubDate", "published", "date"),
         "updated_at": ("lastmod", "modified", "updated"),
         "expires_at": ("expiryDate", "unpublishDate"),
         "published": ("published",),
         "draft": ("draft",),
-        "deleted": (),
         "removed": ("headless",),
         "visibility": ("build.list", "_build.list", "build.render", "_build.render", "render"),
         "id": ("id", "guid"),
@@ -101,24 +88,18 @@ PRESETS: dict[Preset, dict[str, tuple[str, ...]]] = {
         "category": ("categories", "taxonomies.categories"),
         "type": ("type",),
         "images": ("images", "image", "featured_image", "featuredImage", "cover", "params.images", "extra.image"),
-        "video": (),
         "enclosures": (
             *("enclosure", "audio", "podcast"),
             *("params.enclosure", "params.audio", "params.podcast"),
             *("extra.enclosure", "extra.audio", "extra.podcast"),
         ),
-        "related": (),
-        "quality": (),
-        "heat": (),
         "language": ("lang", "language"),
         "path": ("url", "path"),
         "link_date": ("date", "publishDate", "pubDate", "published", "lastmod", "modified"),
         "slug": ("slug",),
-        "excerpt_separator": (),
-        "templates": (),
     },
 }
-FIELDS = tuple(PRESETS["smartable"])
+PRESETS = {preset: dict.fromkeys(FIELDS, ()) | keys for preset, keys in _STATED.items()}
 TAKE_BACK = "as long as nobody has subscribed, delete the store and the output folder, and run again"
 """What to do about entries that were released without their dates."""
 
@@ -160,7 +141,7 @@ def unread_problem(
     if is_date:
         choice = "choose before the first run" if is_new else TAKE_BACK
         hint += f"; entries keep the date of their release, so {choice}"
-    return Problem(file or shown_path(source.root, ""), line or 0, 1 if line else 0, what, own, hint, "warning")
+    return Problem.on_line(file or shown_path(source.root, ""), line, what, own, hint, "warning")
 
 
 def _fitting_preset(source: Source, keys: Sequence[str], path: str) -> Preset:

@@ -187,7 +187,7 @@ class OutputTable(Table):
         tuple[Format, ...],
         Field(strict=False),
         AfterValidator(values.check_not_empty),
-        AfterValidator(values.drop_repeats),
+        AfterValidator(lambda formats: tuple(dict.fromkeys(formats))),
     ] = _key(list(get_args(Format)), "Documents of every feed")
     limit: Limit = _key(50, "Entries in a feed")
     min_stay: Duration = _key("24h", "No entry leaves a feed sooner after its release")
@@ -300,10 +300,6 @@ class LogTable(Table):
     level: Literal["debug", "info", "warning", "error"] = _key("info", "Least severe lines that are logged")
 
 
-def _as_array(value: Any) -> Any:
-    return [value] if isinstance(value, dict) else value
-
-
 class File(Table):
     """The whole file."""
 
@@ -311,7 +307,7 @@ class File(Table):
     records: Annotated[
         tuple[RecordsTable, ...],
         Field(strict=False),
-        BeforeValidator(_as_array),
+        BeforeValidator(lambda value: [value] if isinstance(value, dict) else value),
         AfterValidator(values.check_not_empty),
     ] = _key({}, "The records: one table, or several sources")
     schedule: ScheduleTable = _key({}, "The schedule")

@@ -47,6 +47,7 @@ _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
 _URI = re.compile(r"(?:[\w!#$&'()*+,/:;=?@\[\].~-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 # in the host: Python and older programs write "strasse" for "straße", browsers another name (UTS 46, section 7)
 _TWO_HOSTS = re.compile("[ßẞς\u200c\u200d]")
+_NO_URL = ("is not an absolute http or https URL", "write it in full, such as https://example.org/")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 MAX_PART_BYTES = 250
 """Longest part of an old path: file systems have names of 255 bytes, and a document has a longer one while it is
@@ -209,11 +210,7 @@ def _check_http_url(value: str) -> None:
     except ValueError:
         usable = False
     if not usable or re.search(r"\s", value) or UNSHOWABLE.search(value):
-        raise _no_url()
-
-
-def _no_url() -> BadValueError:
-    return BadValueError("is not an absolute http or https URL", "write it in full, such as https://example.org/")
+        raise BadValueError(*_NO_URL)
 
 
 def _published_url(value: str) -> str:
@@ -224,7 +221,7 @@ def _published_url(value: str) -> str:
         what = f"has '{letter[0]}' in its host, which programs read in two ways"
         raise BadValueError(what, "write the host as xn--…")
     if (url := http_url(value)) is None:
-        raise _no_url()
+        raise BadValueError(*_NO_URL)
     return url
 
 
@@ -309,6 +306,9 @@ def read_path(value: object, base: Path) -> Path:
         raise BadValueError("is not a path", "write it in quotes, relative to the config file or from the root")
     if is_bucket_url(value):
         raise BadValueError("is a bucket", "write the path of a file or folder")
+    if value[0] in "~$":  # of a shell; a folder of this name would be made
+        hint = "write the path in full, or put ./ before a name that begins so"
+        raise BadValueError(f"begins with '{value[0]}', which is not expanded", hint)
     return Path(os.path.normpath(base / value))
 
 
@@ -377,11 +377,6 @@ def check_not_empty(value: tuple[T, ...]) -> tuple[T, ...]:
     if not value:
         raise BadValueError("is an empty list", "name at least one, or remove the line")
     return value
-
-
-def drop_repeats(value: tuple[T, ...]) -> tuple[T, ...]:
-    """The list without repeated values."""
-    return tuple(dict.fromkeys(value))
 
 
 def as_list(value: Any) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 
 from aggregator.config import SCHEMA_NAME, toml_text
 from aggregator.moving_in.plan import FeedPlan, Plan, SourcePlan, Stated
-from aggregator.moving_in.site_files import shown_file
 
 _DEFAULT_INCLUDE = ("*.md", "*.markdown")
 _COMMENT_COLUMN = 48
@@ -42,10 +41,8 @@ def _source(source: SourcePlan, plan: Plan, folder: Path) -> Iterator[str]:
         yield _line("name", source.name, "ids are made from it: never change it")
     yield from _lines(path=path, include=() if source.include == _DEFAULT_INCLUDE else source.include)
     yield from _lines(exclude=source.exclude, preset=plan.preset)
-    if not source.default_published:
-        yield _line("default_published", value=False)
-    yield from _lines(topics=source.topics, default_topics=source.default_topics)
-    yield from _lines(language=source.language, languages=source.languages)
+    yield from _lines(default_published=None if source.default_published else False, topics=source.topics)
+    yield from _lines(default_topics=source.default_topics, language=source.language, languages=source.languages)
     yield _line("link_template", source.link_template, str(source.place))
     if source.site_url:
         yield _stated("site_url", source.site_url)
@@ -68,8 +65,7 @@ def _feed(feed: FeedPlan, plan: Plan) -> Iterator[str]:
 
 
 def _lines(**values: Any) -> Iterator[str]:
-    """The keys with a value."""
-    return (_line(key, value) for key, value in values.items() if value)
+    return (_line(key, value) for key, value in values.items() if value or value is False)
 
 
 def _stated(key: str, stated: Stated) -> str:
@@ -89,8 +85,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, str):
         return toml_text(value)
     return f"[{', '.join(map(_toml, value))}]"
-
-
-def files_text(plan: Plan) -> str:
-    """The config files of the site, for people."""
-    return ", ".join(map(shown_file, plan.files)) or f"{shown_file(plan.root)}/ (no config file)"

@@ -20,7 +20,7 @@ from aggregator.moving_in.hugo_sections import (
     read_section_page,
     section_url,
 )
-from aggregator.moving_in.pages import OWN_TEMPLATE, Site, is_language, title_text
+from aggregator.moving_in.pages import AUTHORS, OWN_TEMPLATE, Site, clause_of, is_key, is_language, title_text
 from aggregator.moving_in.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
 from aggregator.moving_in.site_files import (
     ENDINGS,
@@ -42,17 +42,6 @@ from aggregator.parse.values import lower_keys
 
 PAGE_ENDINGS = (".md", ".markdown", ".mdown", ".html", ".htm")
 CONFIG_NAMES = ("hugo", "config")
-_PLACEHOLDERS = {
-    ":year": "{year}",
-    ":month": "{month}",
-    ":day": "{day}",
-    ":slug": "{slug}",
-    ":title": "{slug}",
-    ":filename": "{slug}",
-    ":contentbasename": "{slug}",
-    ":slugorfilename": "{slug}",
-    ":slugorcontentbasename": "{slug}",
-}
 _SLUG_KEYS = {
     ":slugorcontentbasename": ("slug",),
     ":slugorfilename": ("slug",),
@@ -62,6 +51,7 @@ _SLUG_KEYS = {
     ":contentbasename": (),
 }
 """The keys of the last part of a link; Hugo takes the name of the file if there is none of them."""
+_PLACEHOLDERS = {f":{name}": f"{{{name}}}" for name in ("year", "month", "day")} | dict.fromkeys(_SLUG_KEYS, "{slug}")
 _DATE_FIELDS = {"publishdate": "published_at", "lastmod": "updated_at", "expirydate": "expires_at"}
 _DEFAULT_DATES = {
     "date": ("date", "publishDate", "pubDate", "published", "lastmod", "modified"),
@@ -89,7 +79,7 @@ def find_config(root: Path) -> bool:
 def read_hugo(root: Path) -> Plan:
     """The plan for a site of Hugo. Raises ConfigError."""
     config = _read_config(root)
-    plan = Plan("Hugo", "hugo", url_name, root, config.files)
+    plan = Plan("Hugo", "hugo", lambda name: unquote(url_path(name)), root, config.files)
     hugo = _Hugo(Site(root, config, plan))
     hugo.add_site()
     hugo.add_sources()
@@ -122,8 +112,6 @@ def _keys_of_file(stem: str) -> tuple[str, ...]:
 
 
 class _Hugo:
-    """Reads one site into its plan."""
-
     def __init__(self, site: Site) -> None:
         self._site, self._config, self._plan = site, site.config, site.plan
         stated = self._config.text("defaultcontentlanguage").lower()
@@ -184,16 +172,11 @@ class _Hugo:
             self._plan.sources.append(source)
             if not prefix:
                 self._wholes.append(source)
-            self._note_unread(folder, paths)
+            if unread := [path for path in paths if path.lower().endswith(UNREAD_ENDINGS)]:
+                what, hint = f"pages in a format that is not read: {len(unread)}", "write them in Markdown or HTML"
+                self._plan.leave_out(Place(shown_file(folder / unread[0])), what, hint)
             for section in self._section_sources(source, paths, language):
                 self._plan.sources.append(section)
-
-    def _note_unread(self, folder: Path, paths: list[str]) -> None:
-        """Notes the pages of Hugo in formats that are not read here."""
-        unread = [path for path in paths if path.lower().endswith(UNREAD_ENDINGS)]
-        if unread:
-            what, hint = f"pages in a format that is not read: {len(unread)}", "write them in Markdown or HTML"
-            self._plan.leave_out(Place(shown_file(folder / unread[0])), what, hint)
 
     def _mounts(self) -> Iterator[tuple[str, Path, str, str]]:
         """Name, folder, prefix of links and language of each mount of content. At most one has no name."""
@@ -304,7 +287,6 @@ class _Hugo:
             yield source
 
     def _note_expressions(self, *paths: tuple[str, ...]) -> None:
-        """Notes the keys of permalinks that choose folders by expressions."""
         for path in paths:
             if is_expression(path[-1]):
                 what, hint = "permalinks choose folders by an expression", "name each folder instead"
@@ -335,7 +317,6 @@ class _Hugo:
         return others
 
     def _part(self, whole: SourcePlan, folder: str, template: str, place: Place | str) -> SourcePlan:
-        """A source for a part of the files of another one."""
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{whole.name}-{folder}" if whole.name else folder).strip("-._")
         part = SourcePlan(whole.path, template, place, self._plan.free_name(name))
         part.language, part.languages = whole.language, whole.languages
@@ -352,7 +333,7 @@ class _Hugo:
         names = frozenset(files)
         folders = {_folder_of(name, names) for name in files if name.endswith(PAGE_ENDINGS)}
         sections = {_section_of(name, names) for name in folders}
-        pattern = pattern.replace(":sections", ":section") if sections <= {folder} else pattern
+        stated, pattern = pattern, pattern.replace(":sections", ":section") if sections <= {folder} else pattern
         pattern = pattern.replace(":sectionslug", ":section")
         pattern = re.sub(r":section(?![a-z\[])", lambda _: url_path(folder.partition("/")[0]), pattern)
         pattern = re.sub("//+", "/", pattern)
@@ -364,7 +345,7 @@ class _Hugo:
         if unknown or end.count("{slug}") != 1:
             what = f"the links of '{folder or '/'}' have parts that a link_template cannot have"
             hint = "the posts there get the links of other sections; write `url` into their front matter"
-            self._plan.leave_out(place, what, hint, pattern)
+            self._plan.leave_out(place, what, hint, stated)
             return None
         is_ugly = self._config.get("uglyurls") is True
         return end.rstrip("/") + (".html" if is_ugly else "/"), fields
@@ -382,7 +363,7 @@ class _Hugo:
             fields["link_date"] = Stated(keys, self._config.place("frontmatter", "date"))
         # the preset has `series` too, which is no taxonomy by default, and authors are no topics
         names = dict.fromkeys(name for language in self._languages for name in self._taxonomies(language))
-        topics = [name for name in names if name not in ("author", "authors")]
+        topics = [name for name in names if name not in AUTHORS]
         if not {*topics} <= {"tags", "categories", "series"}:
             combined = " + ".join([*topics, *(f"taxonomies.{name}" for name in topics)])
             fields["topics"] = Stated((combined,), self._config.place(*self._of_language("taxonomies")))
@@ -401,18 +382,17 @@ class _Hugo:
             elif key.startswith(":") and key.lower() != FILE_NAME:
                 what, hint = f"'{name}' is also taken from {key}", "write the dates into the posts"
                 self._plan.leave_out(self._config.place("frontmatter", name), what, hint)
-            elif key.isprintable():
+            elif is_key(key):
                 keys.append(_KEY_SPELLINGS.get(key.lower(), key))
         found = tuple(dict.fromkeys(keys))
         return () if found == _DEFAULT_DATES[name] else found
 
     def _taxonomies(self, language: str) -> list[str]:
-        """The keys of the taxonomies of a language."""
         tables = self._config.get(*self._of_language("taxonomies", language=language))
         if tables is None:
             return ["tags", "categories"]
         stated = tables.values() if isinstance(tables, dict) else ()
-        return [value for value in stated if isinstance(value, str) and value.isprintable()]
+        return list(filter(is_key, stated))
 
     def _hidden_by_cascade(self, source: SourcePlan, prefix: str, paths: list[str]) -> Iterator[str]:
         """Patterns of the files that a `cascade` of the site's config hides."""
@@ -457,7 +437,8 @@ class _Hugo:
 
     def add_feeds(self) -> None:
         """The feeds of home pages, sections and terms."""
-        self._add_limit()
+        limit = self._site.limit("services", "rss", "limit") or self._site.limit("rsslimit")
+        self._plan.limit = limit or Stated(MAX_LIMIT, "Hugo's feeds have all posts")
         for language in self._languages:
             if "rss" in self._disabled_kinds(language):
                 path = self._of_language("disablekinds", language=language)
@@ -478,7 +459,6 @@ class _Hugo:
         return frozenset(map(str.lower, self._config.texts(*self._of_language("disablekinds", language=language))))
 
     def _home(self, language: str) -> FeedPlan:
-        """The feed of all posts in a language."""
         slug = self._plan.free_slug("blog" if language == self._default else f"blog-{language}")
         text = title_text(self._config.text(*self._of_language("params", "description", language=language)))
         has_feed = self._disabled_kinds(language).isdisjoint(("rss", "home"))
@@ -493,10 +473,6 @@ class _Hugo:
     def _clauses(self, language: str) -> dict[str, tuple[str, ...]]:
         return {"language": (language,)} if self._is_multilingual else {}
 
-    def _add_limit(self) -> None:
-        stated = self._site.limit("services", "rss", "limit") or self._site.limit("rsslimit")
-        self._plan.limit = stated or Stated(MAX_LIMIT, "Hugo's feeds have all posts")
-
     def _url_prefix(self, language: str) -> str:
         in_folder = self._config.get("defaultcontentlanguageinsubdir") is True
         return f"{language}/" if language != self._default or in_folder else ""
@@ -506,13 +482,11 @@ class _Hugo:
         return self._config.place(*path) if self._config.get(*path) is not None else "Hugo's default"
 
     def _documents(self, kind: str, language: str) -> list[str]:
-        """The names of the feed documents of pages of a kind in a language."""
         path = self._of_language("outputs", kind, language=language)
         stated = self._config.get(*path) is not None
         return self._feed_documents(self._config.texts(*path) if stated else ["rss"])
 
     def _feed_documents(self, outputs: Iterable[str]) -> list[str]:
-        """The names of the documents of feeds among the output formats of a page."""
         files = []
         for name in map(str.lower, outputs):
             options = self._config.table("outputformats", name)
@@ -526,9 +500,10 @@ class _Hugo:
 
     def _add_sections(self, language: str) -> None:
         for source in self._plan.sources:
-            if not self._has_sections(source, language):
-                continue
             usual = source.language or self._default
+            # a source of a section, or below one, has no sections
+            if not any(source is whole for whole in self._wholes) or language not in (source.languages or (usual,)):
+                continue
             files = [
                 path
                 for path in walk_files(source.path)
@@ -537,11 +512,6 @@ class _Hugo:
             for section in sorted({path.partition("/")[0] for path in files if path.count("/")}):
                 if _has_pages(files, section):
                     self._add_section(source, files, section, language)
-
-    def _has_sections(self, source: SourcePlan, language: str) -> bool:
-        """Whether the folders of a source are the sections of a language: it is neither one of them nor below one."""
-        is_whole = any(source is whole for whole in self._wholes)
-        return is_whole and language in (source.languages or (source.language or self._default,))
 
     def _add_section(self, source: SourcePlan, files: list[str], section: str, language: str) -> None:
         """The feed of a section, whose files in a language are among `files`; none if its page is not published."""
@@ -588,9 +558,9 @@ class _Hugo:
         for file in self._documents("term", language):
             for name in self._taxonomies(language):
                 path = self._term_path(name, language)
-                if path is not None and name not in ("author", "authors"):
+                if path is not None:
                     keys, url = (f"{name} + taxonomies.{name}",), f"{self._url_prefix(language)}{path}/{file}"
-                    feeds = TermFeeds(keys, url, title, place, full=False)
+                    feeds = TermFeeds(keys, url, title, place, full=False, clause=clause_of(name))
                     if self._is_multilingual:
                         feeds = replace(
                             feeds, language=language, suffix="" if language == self._default else f"-{language}"
@@ -642,7 +612,6 @@ def _folder_of(path: str, files: Collection[str]) -> str:
 
 
 def _folders(paths: Iterable[str]) -> set[str]:
-    """The folders of files, and those above them."""
     folders = set[str]()
     for path in paths:
         while (path := path.rpartition("/")[0]) and path not in folders:
@@ -651,7 +620,6 @@ def _folders(paths: Iterable[str]) -> set[str]:
 
 
 def _without_language(path: str, languages: Sequence[str]) -> str:
-    """The path of a file without the language at the end of its name."""
     stem, ending = os.path.splitext(path)
     return stem.removesuffix(f".{file_language(path, languages)}") + ending
 
@@ -715,11 +683,6 @@ def _has_pages(files: list[str], section: str) -> bool:
     if any("/" not in path and path.startswith("index.") for path in below):
         return False
     return any(path.endswith(PAGE_ENDINGS) for path in below)
-
-
-def url_name(name: str) -> str:
-    """A section or a term as it is in the path of a URL, not quoted."""
-    return unquote(url_path(name))
 
 
 def _is_feed_template(path: str) -> bool:

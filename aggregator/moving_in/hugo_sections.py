@@ -57,17 +57,13 @@ def _is_in_folder(folder: str, key: str) -> bool:
     wanted = key.strip("/").lower()
     if not wanted or not folder:
         return not wanted and not folder
-    return any(f"{known}/".startswith(f"{wanted}/") for known in (folder.lower(), _folder_path(folder)))
+    spelled = content_path(f"{folder}/index.md", ()).lstrip("/")
+    return any(f"{known}/".startswith(f"{wanted}/") for known in (folder.lower(), spelled))
 
 
 def is_expression(key: str) -> bool:
     """Whether a key of permalinks names folders by an expression."""
     return not _GLOB.isdisjoint(key)
-
-
-def _folder_path(folder: str) -> str:
-    """A folder as the keys of permalinks spell it."""
-    return content_path(f"{folder}/index.md", ()).lstrip("/")
 
 
 def section_url(section: str, page: SectionPage, pattern: str, prefix: str, *, has_plural_titles: bool) -> str | None:

@@ -39,6 +39,8 @@ _PLACEHOLDERS = {f":{name}": f"{{{name}}}" for name in (*DATE_PLACEHOLDERS, *JEK
 _FEED_NAMES = re.compile(r"(?:[\w-]+/)?(?:feed|atom|rss|index|blog)[\w-]*\.(?:xml|atom|rss|json)")
 _LIMIT = re.compile(r"site\.posts[^%}]{0,200}?\blimit:[ \t]*([0-9]{1,4})")
 _PERMALINK = re.compile(r"^permalink:[ \t]*[\"']?/?([^\s\"']+)", re.MULTILINE)
+_FOR_POSTS = frozenset(("permalink", "published", "category", "categories", "tag", "tags"))
+"""Defaults that change which posts there are, their links or topics."""
 _NOT_POSTS = frozenset(("_site", "node_modules", "vendor"))
 
 
@@ -71,8 +73,6 @@ class _Default(NamedTuple):
 
 
 class _Jekyll:
-    """Reads one site into its plan."""
-
     def __init__(self, site: Site) -> None:
         self._site, self._config, self._plan = site, site.config, site.plan
         self._root = self._plan.root
@@ -124,7 +124,7 @@ class _Jekyll:
         posts = [path for path in walk_files(self._root, skipped) if _posts_folder(path, above)]
         main = self._main = f"{above}/_posts" if above else "_posts"
         folders = self._folders = sorted({_posts_folder(path, above) for path in posts}) or [main]
-        scopes = sorted({default.path for default in self._defaults if default.path and _matters(default.values)})
+        scopes = sorted({default.path for default in self._defaults if default.path and _FOR_POSTS & {*default.values}})
         for scope in [scope for scope in scopes if "*" in scope]:
             what, hint = "'defaults' chooses posts by a pattern", "write its values into the posts"
             self._plan.leave_out(self._config.place("defaults"), what, hint, scope)
@@ -286,7 +286,6 @@ class _Jekyll:
         return path.strip("/") or "feed.xml"
 
     def _add_plugin_terms(self, title: str, *, full: bool) -> None:
-        """The feeds of categories and tags that jekyll-feed makes."""
         config = self._config
         own = as_texts(config.get("feed", "collections", "posts", "categories"))
         if names := [*config.texts("feed", "categories"), *own]:
@@ -371,11 +370,6 @@ def _posts_folder(path: str, above: str) -> str:
 def _names(value: Any) -> list[str]:
     """Categories or tags as Jekyll reads them: a list, or one text with spaces."""
     return value.split() if isinstance(value, str) else as_texts(value)
-
-
-def _matters(values: dict[str, Any]) -> bool:
-    """Whether defaults change which posts there are, their links or topics."""
-    return bool({*values} & {"permalink", "published", "category", "categories", "tag", "tags"})
 
 
 def _is_below(path: str, folder: str) -> bool:

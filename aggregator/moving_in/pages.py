@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from aggregator.config.values import UNSHOWABLE, BadValueError, read_timezone
@@ -16,6 +17,8 @@ from aggregator.problems import Problem
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 _MAX_TEXT = 1000
+AUTHORS = ("author", "authors")
+"""Taxonomies whose terms are providers."""
 OWN_TEMPLATE = (
     "the site has a template of its own for feeds, which may choose other posts",
     "`aggregator adopt` names the entries that it does not find",
@@ -30,6 +33,16 @@ def title_text(text: str) -> str:
 def is_language(tag: str) -> bool:
     """Whether a text is a language tag."""
     return _LANGUAGE.fullmatch(tag) is not None
+
+
+def is_key(name: Any) -> bool:
+    """Whether a name can be a key of topics in `[records.fields]`."""
+    return isinstance(name, str) and name.isprintable() and name == name.strip() != "" and "+" not in name
+
+
+def clause_of(taxonomy: str) -> str:
+    """The clause of a feed by which entries have a term of a taxonomy."""
+    return "provider" if taxonomy in AUTHORS else "topics"
 
 
 class Site:
@@ -90,7 +103,7 @@ class Site:
             what = f"'{spelling}' is not the URL of the site"
             hint = f"write it in full, such as {spelling} https://example.org/, and call init again"
             shown = str(place.file or shown_file(self.root))
-            raise ConfigError((Problem(shown, place.line, 1 if place.line else 0, what, url or None, hint),))
+            raise ConfigError((Problem.on_line(shown, place.line, what, url or None, hint),))
         base = url.rstrip("/") + "/" + (f"{rest.strip('/')}/" if rest.strip("/") else "")
         self.add("base_url", base, place)
         return base

@@ -61,7 +61,7 @@ class FeedPlan:
 class TermFeeds:
     """The feeds that a site has for each topic."""
 
-    keys: tuple[str, ...]  # of the front matter that name the topics
+    keys: tuple[str, ...]  # of the front matter that name the topics, or authors
     path: str  # of each feed, with {term}
     title: str  # with {name}
     place: Place | str
@@ -70,6 +70,7 @@ class TermFeeds:
     language: str = ""  # of their entries; empty for all
     suffix: str = ""  # of their slugs
     plain: bool = False  # only topics of ASCII letters, digits and underscores
+    clause: str = "topics"
 
 
 class WithoutDates(NamedTuple):
@@ -101,7 +102,7 @@ class Plan:
         shown = None if value is None else str(value)
         if isinstance(place, str):
             place = Place(shown_file(self.files[0] if self.files else self.root))
-        problem = Problem(place.file, place.line, 1 if place.line else 0, what, shown, hint, "warning")
+        problem = Problem.on_line(place.file, place.line, what, shown, hint, "warning")
         if problem not in self.left_out:
             self.left_out.append(problem)
 

@@ -64,7 +64,6 @@ def read_records(source: Source, workers: int = 0) -> Iterator[Record]:
 
 
 def _public_records(source: Source) -> Iterator[Record]:
-    """The records of a source that may be published."""
     with suppress(FolderError):
         yield from (record for record in read_records(source) if record.public)
 
@@ -80,7 +79,7 @@ def _ignore_own_links(plan: Plan, config: Config) -> None:
 
 def _add_terms(plan: Plan, config: Config) -> None:
     """The feed of each topic, with its old URLs in all taxonomies."""
-    feeds: dict[str, FeedPlan] = {}
+    feeds: dict[tuple[str, str], FeedPlan] = {}
     for terms in plan.term_feeds:
         names: dict[str, str] = {}
         has_tags = any("tag" in key for key in terms.keys)
@@ -103,13 +102,12 @@ def _add_terms(plan: Plan, config: Config) -> None:
     plan.feeds += list(feeds.values())[:MAX_TERMS]
 
 
-def _add_term(feeds: dict[str, FeedPlan], terms: TermFeeds, name: str, path: str) -> None:
+def _add_term(feeds: dict[tuple[str, str], FeedPlan], terms: TermFeeds, name: str, path: str) -> None:
     slug = topic_slug(topic_key(name)) + terms.suffix
-    if slug not in feeds:
-        title = terms.title.replace("{name}", name)
-        clauses = {"topics": (name,)} | ({"language": (terms.language,)} if terms.language else {})
-        feeds[slug] = FeedPlan(slug, title, [], terms.place, "", clauses, full=terms.full)
-    feeds[slug].moved_from.append(terms.path.replace("{term}", path))
+    title = terms.title.replace("{name}", name)
+    clauses = {terms.clause: (name,)} | ({"language": (terms.language,)} if terms.language else {})
+    feed = FeedPlan(slug, title, [], terms.place, "", clauses, full=terms.full)
+    feeds.setdefault((terms.clause, slug), feed).moved_from.append(terms.path.replace("{term}", path))
 
 
 def _keep_old_urls(plan: Plan) -> None:

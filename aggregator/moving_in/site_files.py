@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aggregator.config.load import read_utf8
 from aggregator.errors import ConfigError
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.json import read_json
 from aggregator.parse.front_matter.toml import read_toml
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatterError, Limits, Opaque, Scalar
 from aggregator.parse.front_matter.yaml import read_yaml, yaml_lines
-from aggregator.paths import read_regular
-from aggregator.problems import Problem, place_of_byte
+from aggregator.problems import Problem
 from aggregator.toml_positions import Locator
 
 MAX_FILE = 2_000_000
@@ -41,18 +41,8 @@ class Place(NamedTuple):
 
 
 class _EveryKey(dict[str, str]):
-    """Maps each key to itself."""
-
     def get(self, key: str, default: object = None) -> str:  # noqa: ARG002 - the signature of dict.get
         return key
-
-
-class _AllKeys(AllowedKeys):
-    """Every top-level key of a config file, in lower case."""
-
-    def __init__(self) -> None:
-        super().__init__(())
-        self.names = _EveryKey()
 
 
 class SiteConfig:
@@ -68,9 +58,10 @@ class SiteConfig:
     def add_file(self, path: Path, below: tuple[str, ...] = ()) -> None:
         """Merges the values of a file, at the keys `below`; they replace those of files before it. Raises
         ConfigError."""
-        text = read_text(path)
+        text, every_key = read_text(path), AllowedKeys(())
+        every_key.names = _EveryKey()
         try:
-            front_matter = _READERS[path.suffix](text, 1, _AllKeys(), _LIMITS)
+            front_matter = _READERS[path.suffix](text, 1, every_key, _LIMITS)
         except FrontMatterError as error:
             what = error.what.replace("front matter", "the file")
             hint = "shorten it" if "raise max_" in error.hint else error.hint
@@ -79,20 +70,13 @@ class SiteConfig:
         values: Any = {key: _plain(value.value) for key, value in front_matter.values.items()}
         for key in reversed(below):
             values = {key: values}
-        if path.suffix == ".toml":
-            locator = Locator(text)
-
-            def find(own: Keys) -> int:
-                return locator.find(own)[0]
-        else:
-            lines = yaml_lines(text)  # JSON too, which is YAML
-
-            def find(own: Keys) -> int:
-                return lines.get(own, 0)
+        is_toml, locator = path.suffix == ".toml", Locator(text)
+        lines = {} if is_toml else yaml_lines(text)  # JSON too, which is YAML
 
         def place(stated: Keys) -> Place:
             own = stated[len(below) :]
-            line = find(own) or front_matter.values[own[0]].line if own else 0
+            found = locator.find(own)[0] if is_toml else lines.get(own, 0)
+            line = found or front_matter.values[own[0]].line if own else 0
             return Place(shown_file(path), line)
 
         self._merge(self._values, values, (), (), place)
@@ -163,16 +147,7 @@ def shown_file(path: Path) -> str:
 
 def read_text(path: Path) -> str:
     """The text of a regular file. Raises ConfigError."""
-    try:
-        content = read_regular(path, MAX_FILE)
-    except OSError as error:
-        what = f"the file cannot be read: {error.strerror}"
-        raise _file_error(path, what, "make it a file that can be read") from None
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError as error:
-        line, _ = place_of_byte(content, error.start)
-        raise _file_error(path, "the file is not UTF-8", "save it as UTF-8", line) from None
+    return read_utf8(path, MAX_FILE, shown_file(path)).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def page_values(path: Path, keys: AllowedKeys) -> dict[str, Any]:
@@ -182,10 +157,6 @@ def page_values(path: Path, keys: AllowedKeys) -> dict[str, Any]:
     except (FrontMatterError, ConfigError):
         return {}
     return {key: _plain(value.value) for key, value in front_matter.values.items()}
-
-
-def _file_error(path: Path, what: str, hint: str, line: int = 0) -> ConfigError:
-    return ConfigError((Problem(shown_file(path), line, 1 if line else 0, what, None, hint),))
 
 
 def _plain(value: Any) -> Any:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aggregator.moving_in.pages import OWN_TEMPLATE, Site, is_language, title_text
+from aggregator.moving_in.pages import AUTHORS, OWN_TEMPLATE, Site, clause_of, is_key, is_language, title_text
 from aggregator.moving_in.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
 from aggregator.moving_in.site_files import Place, SiteConfig, page_values, shown_file, walk_files
 from aggregator.parse.front_matter.values import AllowedKeys
 from aggregator.parse.hugo import url_path
 
 CONFIG_NAMES = ("zola.toml", "config.toml")
-_SECTION_KEYS = AllowedKeys(("title", "generate_feeds", "generate_feed", "path"))
+FEED_KEYS = ("generate_feeds", "generate_feed")
+_SECTION_KEYS = AllowedKeys(("title", *FEED_KEYS, "path"))
 
 
-def find_config(root: Path) -> bool:
-    """Whether a folder is a site of Zola."""
-    return _config_file(root) is not None
-
-
-def _config_file(root: Path) -> Path | None:
+def find_config(root: Path) -> Path | None:
+    """The config file of a site of Zola; None if the folder is no such site."""
     for name in CONFIG_NAMES:
         if (root / name).is_file():
             config = SiteConfig()
@@ -34,7 +32,7 @@ def _config_file(root: Path) -> Path | None:
 def read_zola(root: Path) -> Plan:
     """The plan for a site of Zola. Raises ConfigError."""
     config = SiteConfig()
-    if file := _config_file(root):
+    if file := find_config(root):
         config.add_file(file)
     plan = Plan("Zola", "hugo", partial(url_path, is_zola=True), root, config.files)
     zola = _Zola(Site(root, config, plan))
@@ -46,15 +44,15 @@ def read_zola(root: Path) -> Plan:
 
 
 class _Zola:
-    """Reads one site into its plan."""
+    """Reads one site into its plan. Zola's own templates of feeds have the full text."""
 
     def __init__(self, site: Site) -> None:
         self._site, self._config, self._plan = site, site.config, site.plan
         stated = self._config.text("default_language")
         self._default = stated if is_language(stated) else "en"
-        self._others = [name for name in self._config.table("languages") if name != self._default and is_language(name)]
+        others = [name for name in self._config.table("languages") if name != self._default and is_language(name)]
+        self._languages = [self._default, *others]
         self._base = ""
-        self._full = True  # Zola's own templates have the full text
 
     def add_site(self) -> None:
         """Title, URL, language and author."""
@@ -68,85 +66,93 @@ class _Zola:
     def add_source(self) -> None:
         """The content folder."""
         source = SourcePlan(self._site.root / "content", f"{self._base}{{path}}/", "Zola's default")
-        source.languages = (self._default, *self._others) if self._others else ()
+        source.languages = tuple(self._languages) if len(self._languages) > 1 else ()
         for pattern in self._config.texts("ignored_content"):
             source.exclude.append(f"/{pattern.replace('**/', '*').lstrip('/')}" if "/" in pattern else pattern)
-        names = [table["name"] for table in self._taxonomies() if table["name"] not in ("author", "authors")]
+        tables = [table for language in self._languages for table in self._taxonomies(language)]
+        names = dict.fromkeys(table["name"] for table in tables if table["name"] not in AUTHORS)
         if not {*names} <= {"tags", "categories", "series"}:
             keys = " + ".join(f"taxonomies.{name}" for name in names)
             source.fields["topics"] = Stated((keys,), self._config.place("taxonomies"))
         self._plan.sources.append(source)
 
-    def _taxonomies(self, *above: str) -> list[dict[str, Any]]:
-        stated = self._config.get(*above, "taxonomies")
-        tables = [table for table in stated if isinstance(table, dict)] if isinstance(stated, list) else []
-        return [table for table in tables if isinstance(table.get("name"), str) and table["name"].isprintable()]
+    def _above(self, language: str) -> tuple[str, ...]:
+        """The path of the table that has the keys of a language."""
+        return () if language == self._default else ("languages", language)
+
+    def _taxonomies(self, language: str) -> list[dict[str, Any]]:
+        stated = self._config.get(*self._above(language), "taxonomies")
+        tables = stated if isinstance(stated, list) else []
+        return [table for table in tables if isinstance(table, dict) and is_key(table.get("name"))]
 
     def add_feeds(self) -> None:
         """The feeds of the site, of its languages, sections and terms."""
         self._plan.without_dates = WithoutDates("they are in no feed of Zola; write the names of new ones there, too")
         self._plan.limit = self._site.limit("feed_limit") or Stated(MAX_LIMIT, "Zola's feeds have all posts")
-        title = title_text(self._config.text("title")) or "Posts"
-        place = self._config.place("generate_feeds" if self._config.get("generate_feeds") else "generate_feed")
-        self._add_sections(title)
+        for language in self._languages:
+            self._add_sections(language)
         sections, self._plan.feeds = self._plan.feeds, []
-        taken = [feed.slug for feed in sections]
-        self._add_feed("blog", title, self._documents() if self._is_on() else [], place, self._default, taken)
-        for language in self._others:
-            above = ("languages", language)
-            files = [f"{language}/{file}" for file in self._documents(*above)] if self._is_on(*above) else []
-            name = title_text(self._config.text(*above, "title")) or title
-            self._add_feed(f"blog-{language}", name, files, self._config.place(*above), language, taken)
+        for language in self._languages:
+            self._add_home(language, [feed.slug for feed in sections])
         self._plan.feeds += sections
-        for taxonomy in self._taxonomies():
-            if taxonomy.get("feed") is True:
-                for file in self._documents():
-                    name = taxonomy["name"]
-                    keys, path = (f"taxonomies.{name}",), f"{name}/{{term}}/{file}"
-                    place = self._config.place("taxonomies")
-                    feeds = TermFeeds(keys, path, f"{title} – {{name}}", place, full=self._full)
-                    self._plan.term_feeds.append(feeds)
+        for language in self._languages:
+            self._add_terms(language)
 
-    def _is_on(self, *above: str) -> bool:
-        return any(self._config.get(*above, key) is True for key in ("generate_feeds", "generate_feed"))
+    def _title(self, language: str) -> str:
+        own = self._config.text(*self._above(language), "title")
+        return title_text(own or self._config.text("title")) or "Posts"
 
-    def _documents(self, *above: str) -> list[str]:
-        """The names of feed documents."""
-        for path in ((*above, "feed_filenames"), (*above, "feed_filename"), ("feed_filenames",), ("feed_filename",)):
-            if names := self._config.texts(*path):
-                return names
-        return ["atom.xml"]
+    def _clauses(self, language: str) -> dict[str, tuple[str, ...]]:
+        return {"language": (language,)} if len(self._languages) > 1 else {}
 
-    def _add_feed(
-        self, slug: str, title: str, files: list[str], place: Place | str, language: str, taken: list[str]
-    ) -> None:
-        clauses = {"language": (language,)} if self._others else {}
-        text = self._config.text("description") if language == self._default else ""
-        text = text or self._config.text("languages", language, "description")
-        feed = FeedPlan(
-            self._plan.free_slug(slug, taken), title, files, place, title_text(text), clauses, full=self._full
-        )
-        self._plan.feeds.append(feed)
+    def _documents(self, language: str, folder: str = "") -> list[str]:
+        """The paths of the feed documents of a folder of URLs."""
+        above, below = self._above(language), f"{folder}/" * bool(folder)
+        keys = ("feed_filenames", "feed_filename")
+        stated = (self._config.texts(*path) for path in (*((*above, key) for key in keys), *((key,) for key in keys)))
+        names = next(filter(None, stated), ["atom.xml"])
+        return [f"{language}/" * bool(above) + f"{below}{name}" for name in names]
 
-    def _add_sections(self, title: str) -> None:
-        content = self._site.root / "content"
+    def _add_home(self, language: str, taken: list[str]) -> None:
+        """The feed of a language. `taken`: the slugs of other feeds."""
+        above = self._above(language)
+        stated = [key for key in FEED_KEYS if self._config.get(*above, key) is True]
+        place = self._config.place(*above, *stated[:1])
+        text = self._config.text(*above, "description") or self._config.text("languages", language, "description")
+        slug = self._plan.free_slug(f"blog-{language}" if above else "blog", taken)
+        files = self._documents(language) if stated else []
+        title, clauses = self._title(language), self._clauses(language)
+        self._plan.feeds.append(FeedPlan(slug, title, files, place, title_text(text), clauses, full=True))
+
+    def _add_sections(self, language: str) -> None:
+        content, is_other = self._site.root / "content", bool(self._above(language))
         for path in walk_files(content):
             folder, _, name = path.rpartition("/")
-            if name != "_index.md" or not folder:
+            if name != (f"_index.{language}.md" if is_other else "_index.md") or not folder:
                 continue
             values = page_values(content / path, _SECTION_KEYS)
-            if True not in (values.get("generate_feeds"), values.get("generate_feed")):
+            if True not in map(values.get, FEED_KEYS):
                 continue
-            place = Place(shown_file(content / path))
-            files = [f"{folder}/{file}" for file in self._documents()]
+            place, files = Place(shown_file(content / path)), self._documents(language, folder)
             if "/" in folder:
                 what, hint = "the feed of a section in a section", "give it a topic and a [[feed]] with moved_from"
                 self._plan.leave_out(place, what, hint, files[0])
                 continue
-            own = title_text(str(values.get("title", folder)))
-            slug, clauses = self._plan.free_slug(folder), {"type": (folder,)}
-            feed = FeedPlan(slug, f"{title} – {own}", files, place, "", clauses, full=self._full)
-            self._plan.feeds.append(feed)
+            title = f"{self._title(language)} – {title_text(str(values.get('title', folder)))}"
+            slug = self._plan.free_slug(f"{folder}-{language}" if is_other else folder)
+            clauses = {"type": (folder,)} | self._clauses(language)
+            self._plan.feeds.append(FeedPlan(slug, title, files, place, "", clauses, full=True))
+
+    def _add_terms(self, language: str) -> None:
+        above, title = self._above(language), f"{self._title(language)} – {{name}}"
+        for taxonomy in self._taxonomies(language):
+            name = taxonomy["name"]
+            for url in self._documents(language, f"{name}/{{term}}") if taxonomy.get("feed") is True else ():
+                place = self._config.place(*above, "taxonomies")
+                feeds = TermFeeds((f"taxonomies.{name}",), url, title, place, full=True, clause=clause_of(name))
+                if len(self._languages) > 1:
+                    feeds = replace(feeds, language=language, suffix=f"-{language}" if above else "")
+                self._plan.term_feeds.append(feeds)
 
     def note_the_rest(self) -> None:
         """What the config cannot say."""
@@ -156,7 +162,7 @@ class _Zola:
         if self._config.get("slugify", "paths_keep_dates") is True:
             what, hint = "'slugify.paths_keep_dates' keeps dates in URLs", "write `path` into posts with a date"
             self._plan.leave_out(self._config.place("slugify", "paths_keep_dates"), what, hint)
-        for file in self._documents():
+        for file in self._documents(self._default):
             path = self._site.root / "templates" / file
             if path.is_file():
                 self._plan.leave_out(Place(shown_file(path)), *OWN_TEMPLATE)

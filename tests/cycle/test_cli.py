@@ -1633,7 +1633,15 @@ def test_records_folders_may_be_shared_by_patterns_of_paths(shop: Shop, call: Ca
     shop.record("posts/b.md")
     table = '[[records]]\npath = "../incoming"\n'
     shop.config.write_text(f'{table}exclude = ["posts/*"]\n{table}name = "posts"\ninclude = ["posts/*.md"]\n')
-    assert call("check")[:2] == (0, "")
+    for paths in ((), ("posts/b.md",), ("posts",), ("incoming/posts/b.md", "a.md")):
+        assert call("check", *paths)[:2] == (0, "")
+    assert "\n1 record: " in call("check", "posts")[2]
+    shop.run("build")
+    for path in ("posts/b.md", "incoming/posts/b.md", str(shop.incoming / "posts" / "b.md")):
+        answer = json.loads(call("explain", path, "--json")[1])
+        assert (answer["published"]["value"], answer["others"]) == (True, [])
+    shop.record("posts/new.md")
+    assert json.loads(call("explain", "posts/new.md", "--json")[1])["published"]["cause"] == "new"
     shop.config.write_text(f'{table}{table}name = "posts"\n')
     assert "two records folders overlap" in call("check")[1]
 

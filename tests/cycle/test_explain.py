@@ -728,6 +728,17 @@ def test_the_history_names_a_feed_without_a_slug_by_its_topic(site: SiteFolder) 
     assert "left topic 'big data' (has no feed)" in capture.get()
 
 
+def test_a_narrow_terminal_loses_no_value(site: SiteFolder) -> None:
+    site.record("a.md", publishedDateTime=DATE, topics=["A name of some length"])
+    site.run(NOON)
+    console = Console(width=40)
+    with console.capture() as capture:
+        console.print(render_explanation(explain(site, "a.md"), UTC))
+    shown = re.sub(r"\s", "", capture.get())
+    for text in ("publishedDateTime", DATE[:10], "a-name-of-some-length", "Anameofsomelength"):
+        assert text in shown, capture.get()
+
+
 # finding the record
 
 

@@ -218,10 +218,7 @@ def test_tables_words_windows_and_merging_are_previewed_as_the_next_cycle_makes_
 def rehearsed(site: SiteFolder, now: str = LATER, *, scan: bool = True) -> tuple[dict[str, Any], dict[str, str | None]]:
     """A rehearsal of the next cycle: entries that join and leave by feed, and the target of each URL."""
     with rehearse(site.load_config(), at(now), scan=scan) as rehearsal:
-        moves = {
-            feed.slug: ([title for _, title in feed.joins], [title for _, title in feed.leaves])
-            for feed in rehearsal.moves()
-        }
+        moves = {feed.slug: (titles([*feed.joins]), titles([*feed.leaves])) for feed in rehearsal.moves()}
         return moves, {change.url: change.target for change in rehearsal.urls()}
 
 

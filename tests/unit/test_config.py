@@ -538,6 +538,14 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[site]\nurl = "https://example.org"', "2:1: unknown key: 'url' (did you mean 'base_url'?)"),
         ("[server]\nport = 1", "1:2: unknown key: 'server' (did you mean 'serve'?)"),
         ("[sitee]", "1:2: unknown key: 'sitee' (did you mean 'site'?)"),
+        ('title = "x"', "1:1: unknown key: 'title' (write it below [site] or [[feed]])"),
+        ("[site]\npath = 'in'", "2:1: unknown key: 'path' (write it below [records] or [output])"),
+        ("[records]\nbase_url = 'https://example.org/'", "2:1: unknown key: 'base_url' (write it below [site])"),
+        ("[alias]\nx = 'AI'", "1:2: unknown key: 'alias' (write it below [topics])"),
+        ("[records]\n[records.fields]\ntitle = 'name'\ndefault_topics = ['News']", "4:1: 'default_topics' is not a field (write it above [records.fields])"),
+        ("[topics.slugs]\n'C#' = 'c-sharp'\nauto = false", "3:8: the slug of 'auto' is not a text: 'false' (write it above [topics.slugs])"),
+        ("[topics.slugs]\nauto = 'Auto'", "2:8: the slug of 'auto' is not a slug: 'Auto' (use lower-case letters a-z, digits and single hyphens, such as ai-hardware)"),
+        ('[[feed]]\nslug = "a"\n[feed.topics]\nany = ["AI"]\nlimit = 3', "5:1: unknown key: 'limit' (write it above [feed.topics])"),
         ("[websub]\nxyz = 1", "2:1: unknown key: 'xyz' (known here: hub)"),
         ("[site]\ntitle = 3", "2:9: 'title' is not a text: '3' (write it in quotes)"),
         ('[site]\ntitle = " "', "2:9: 'title' is empty: ' ' (write a text, or remove the line)"),
@@ -552,6 +560,9 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[websub]\nhub = "https://me@hub.example.org/"', "2:1: 'hub' has a user or a password (remove it, because readers would see it)"),
         ('[site]\ntimezone = "Mars/Base"', '2:12: \'timezone\' is not a time zone: \'Mars/Base\' (write a name such as "UTC" or "Europe/Berlin")'),
         ('[site]\nlanguage = "e n"', "2:12: 'language' is not a language tag: 'e n' (write one such as en or pt-BR)"),
+        ('[records]\npath = "~/in"', "2:8: 'path' begins with '~', which is not expanded: '~/in' (write the path in full, or put ./ before a name that begins so)"),
+        ('[output]\npath = "$HOME/out"', "2:8: 'path' begins with '$', which is not expanded: '$HOME/out' (write the path in full, or put ./ before a name that begins so)"),
+        ('[store]\nurl = "sqlite:///~/a.db"', "2:7: 'url' begins with '~', which is not expanded (write the path in full, or put ./ before a name that begins so)"),
         ('[records]\npath = ""', "2:8: 'path' is not a path: '' (write it in quotes, relative to the config file or from the root)"),
         ("[records]\ninclude = []", "2:11: 'include' is an empty list: '[]' (name at least one, or remove the line)"),
         ('[records]\ninclude = "*.md"', '2:11: \'include\' is not a list: \'*.md\' (write a list, such as ["*.md", "*.markdown"])'),
@@ -892,6 +903,12 @@ def test_what_people_write_instead_of_a_key_is_no_key_beside_it() -> None:
 )
 def test_a_wrong_override_names_its_variable(problems: Any, name: str, value: str, expected: str) -> None:
     assert problems("[output]\nlimit = 3\n", **{f"AGGREGATOR_{name}": value}) == [f"AGGREGATOR_{name}: {expected}"]
+
+
+def test_a_variable_with_a_single_underscore_is_a_warning(load: Any) -> None:
+    config = load("", AGGREGATOR_STORE_URL="postgresql+psycopg://u:secret@h/n", AGGREGATOR_PORT="tcp://10.0.0.1:8000")
+    expected = "AGGREGATOR_STORE_URL: no variable of the config (did you mean 'AGGREGATOR_STORE__URL'?)"
+    assert [(str(warning), warning.level) for warning in config.warnings] == [(expected, "warning")]
 
 
 def test_an_override_of_several_sources_is_refused(problems: Any) -> None:

@@ -414,6 +414,48 @@ def test_a_zola_config_gives_feeds_of_site_sections_and_terms(tmp_path: Path) ->
     ]
 
 
+def test_feeds_of_zola_have_the_entries_of_their_language(tmp_path: Path) -> None:
+    own = '[languages.de]\ntitle = "D"\ngenerate_feeds = true\ntaxonomies = [{name = "tags", feed = true}]\n'
+    files = {f"content/blog/_index{end}.md": "+++\ngenerate_feeds = true\n+++\n" for end in ("", ".de")}
+    page = '+++\ntitle = "A"\ndate = 2024-05-01\n[taxonomies]\ntags = ["Tea"]\n+++\nText.\n'
+    files |= {f"content/blog/a{end}.md": page for end in ("", ".de")}
+    config, _ = moved(tmp_path, ZOLA | files | {"config.toml": ZOLA["config.toml"] + own})
+    feeds = {feed["slug"]: (feed["language"]["any"], feed.get("moved_from")) for feed in config["feed"]}
+    assert feeds == {
+        "blog-posts": (["en"], ["atom.xml", "rss.xml"]),
+        "blog-de-posts": (["de"], ["de"]),
+        "blog": (["en"], None),
+        "blog-de": (["de"], ["de/blog/atom.xml", "de/blog/rss.xml"]),
+        "big-data": (["en"], ["tags/big-data/atom.xml", "tags/big-data/rss.xml"]),
+        "tea": (["en"], ["tags/tea/atom.xml", "tags/tea/rss.xml"]),
+        "tea-de": (["de"], ["de/tags/tea/atom.xml", "de/tags/tea/rss.xml"]),
+    }
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {
+            "hugo.toml": f'baseURL = "{BASE}"\n[taxonomies]\ntag = "tags"\nauthor = "authors"\n',
+            "content/a.md": post("A", date="2024-05-01", tags=["Ada L"], authors=["Ada L"]),
+        },
+        {
+            "config.toml": f'base_url = "{BASE}"\nfeed_filename = "index.xml"\n'
+            'taxonomies = [{name = "tags", feed = true}, {name = "authors", feed = true}]\n',
+            "content/a.md": '+++\ntitle = "A"\ndate = 2024-05-01\n'
+            '[taxonomies]\ntags = ["Ada L"]\nauthors = ["Ada L"]\n+++\nText.\n',
+        },
+    ],
+)
+def test_feeds_of_authors_have_their_entries_and_old_urls(tmp_path: Path, files: dict[str, str]) -> None:
+    config, _ = moved(tmp_path, files)
+    feeds = [(feed.get("topics"), feed.get("provider"), feed.get("moved_from")) for feed in config["feed"]]
+    assert feeds[-2:] == [
+        ({"any": ["Ada L"]}, None, ["tags/ada-l/index.xml"]),
+        (None, {"any": ["Ada L"]}, ["authors/ada-l/index.xml"]),
+    ]
+
+
 JEKYLL = f"title: J\nurl: {BASE.rstrip('/')}\nbaseurl: /w\ntimezone: Europe/Vienna\nlang: de\nauthor: {{name: Ada}}\n"
 POSTS = {"_posts/2024-05-01-a.md": post("A", tags="tea", categories="News")}
 
@@ -614,7 +656,7 @@ def test_a_deep_or_huge_config_is_refused(tmp_path: Path) -> None:
 def test_a_config_in_another_encoding_is_refused(tmp_path: Path) -> None:
     site = write_files(tmp_path / "site", {"hugo.toml": ""})
     (site / "hugo.toml").write_bytes(b'title = "T"\ntheme = "\xff"\n')
-    with pytest.raises(ConfigError, match=r"hugo.toml:2:1: the file is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"hugo.toml:2:10: the file is not UTF-8"):
         plan_move(site, tmp_path / "aggregator.toml", "site-id")
 
 
@@ -646,8 +688,9 @@ POSTS_OF = {
 }
 
 
-def test_names_with_control_characters_are_no_keys_of_records(tmp_path: Path) -> None:
-    values = {"baseURL": BASE, "taxonomies": {"x": "\x7f", "y": "topics"}, "frontmatter": {"lastmod": ["\x7f", "b"]}}
+def test_names_that_no_record_can_have_are_no_keys_of_records(tmp_path: Path) -> None:
+    names = {str(number): name for number, name in enumerate(["\x7f", "", " ", "a ", "a+b", "topics"])}
+    values = {"baseURL": BASE, "taxonomies": names, "frontmatter": {"lastmod": ["\x7f", "", "c ", "b"]}}
     config, _ = moved(tmp_path, {"hugo.json": json.dumps(values), "content/a.md": post("A", date="2024-05-01")})
     assert config["records"]["fields"] == {"topics": ["topics + taxonomies.topics"], "updated_at": ["b"]}
 
