@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from urllib.parse import urljoin
 
 import pytest
 from commands import Shop, eventually
@@ -31,6 +32,7 @@ from aggregator.output.tree import Tree
 from aggregator.threads import Threads
 
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
+BASE = "https://feeds.example.org/"
 DATE = {"publishedDateTime": "2024-05-01T08:00:00Z"}
 DOCUMENTS = {"rss.xml", "atom.xml", "feed.json", "index.html"}
 KILLED = """
@@ -465,6 +467,51 @@ def test_an_obsolete_file_of_a_killed_build_is_deleted(shop: Shop) -> None:
     shop.configure(output="pages = false")
     assert shop.run("build").returncode == 0
     assert [path for path in shop.files(shop.output) if path.endswith("index.html")] == []
+
+
+def dead_links(output: Path, starts: Iterable[str], kind: str) -> set[tuple[str, str]]:
+    """The missing documents that a reader of `starts` is led to by documents of a kind, each with who names it."""
+    dead, waiting, seen = set[tuple[str, str]](), list(starts), set[str]()
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.endswith(kind) or not (output / path).is_file():
+            continue
+        seen.add(path)
+        for link in re.findall(r'(?:href|src)="([^"#?]+)', (output / path).read_text()):
+            target = urljoin(f"{BASE}{path}", link)
+            if target.startswith(BASE):
+                named = target.removeprefix(BASE)
+                named += "index.html" * (named.endswith("/") or not named)
+                waiting.append(named)
+                dead |= set() if (output / named).is_file() or named == "search" else {(path, named)}
+    return dead
+
+
+@pytest.mark.parametrize("kind", ["ml", ".xml"])
+def test_no_published_document_ever_names_a_missing_one(
+    plain: SiteFolder, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    config = '[output]\narchive = true\nlimit = 1\nmin_stay = "0s"\n'
+    plain.run_with(config, NOON)
+    starts = [path for path in plain.documents() if path.endswith("atom.xml")]
+    dead = []
+
+    def then_looking(method: Callable[..., None]) -> Callable[..., None]:
+        def call(*given: object) -> None:
+            method(*given)
+            dead.extend(dead_links(plain.output, ["index.html", *starts], kind))
+
+        return call
+
+    for name in ("take", "remove"):
+        monkeypatch.setattr(Tree, name, then_looking(getattr(Tree, name)))
+    before = set(plain.documents())
+    plain.record("new.md", topics=["Energy", "Zeta"], **DATE)
+    plain.run(LATER)
+    if kind == ".xml":  # whoever has a page of a feed that ends may see that it has ended
+        plain.run_with(f"{config}[topics]\nauto = false", LATER)
+    assert before ^ set(plain.documents())
+    assert dead == []
 
 
 # links
