@@ -22,12 +22,11 @@ from dataclasses import KW_ONLY, dataclass, field
 from hashlib import md5
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 from aggregator.buckets import Bucket, BucketUrl, ObjectFacts, open_bucket, open_quick_bucket
 from aggregator.documents import content_type
 from aggregator.errors import BucketAwayError, BucketError, ObjectChangedError, PublishError
-from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
+from aggregator.output.destination import Destination, InTheWayError, Item, PlaceError, Result, Staged, State, tried
 from aggregator.output.journal import Journal
 from aggregator.output.manifest import JOURNAL_PATH, MANIFEST_PATH, MARK_PATH, OWN_FOLDER, ManifestEntry
 from aggregator.output.publisher import Publisher
@@ -40,8 +39,6 @@ MARK_S = 5.0
 _PROBE_PATH = f"{OWN_FOLDER}/probe"
 _OWN_HEADERS = {"content_type": "application/json", "cache_control": "no-store"}
 """Of objects that are not for readers."""
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 _logger = logging.getLogger(__name__)
 
 
@@ -56,6 +53,7 @@ class OutputBucket(Publisher):
     def __init__(self, url: BucketUrl, *, cache_control: str, location: Callable[[str], str]) -> None:
         super().__init__(str(url))
         self._url, self._cache_control, self._location = url, cache_control, location
+        self.cast = f"; {cache_control}"  # header fields are stored with objects: other ones are written to all of them
         self._bucket: Bucket | None = None
         self._etag = ""  # of the manifest
         self._has_conditions: bool | None = None  # None: not tried yet
@@ -110,7 +108,7 @@ class OutputBucket(Publisher):
                     was_cut_off=bool(journal.paths()),
                     listing=_listed(bucket) if full else None,
                     has_conditions=self._has_conditions,
-                    is_recast=before.fingerprint != "" and not before.fingerprint.endswith(self._fingerprint("")),
+                    is_recast=before.fingerprint != "" and not before.fingerprint.endswith(self.cast),
                     cache_control=self._cache_control, location=self._location,
                 )  # fmt: skip
                 yield opened
@@ -126,10 +124,6 @@ class OutputBucket(Publisher):
         if self._bucket is None:
             self._bucket = open_bucket(self._url)
         return self._bucket
-
-    def _fingerprint(self, fingerprint: str) -> str:
-        """Header fields are stored with objects: other ones are written to all of them."""
-        return f"{fingerprint}; {self._cache_control}"
 
     def _extra_keys(self) -> dict[str, str]:
         return {"publish": uuid.uuid4().hex}
@@ -181,6 +175,17 @@ def _has_conditions(bucket: Bucket) -> bool:
         bucket.url,
     )
     return False
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns a refusal of one object into PlaceError. A server that does not answer concerns all of them."""
+    try:
+        yield
+    except (BucketAwayError, ObjectChangedError):
+        raise
+    except BucketError as error:
+        raise PlaceError(str(error)) from error
 
 
 @dataclass(eq=False, slots=True)
@@ -303,6 +308,7 @@ class _OpenBucket(Destination):
                 raise
             return found.etag
 
+    @_explained()
     def _put(self, staged: Staged) -> ManifestEntry:
         """Writes a document. Returns its entry."""
         path, body = staged.path, (self._folder / staged.name).read_bytes()
@@ -352,6 +358,7 @@ class _OpenBucket(Destination):
         if facts is None or facts.etag != self.journal_etag:
             raise _changed(f"{self._bucket.url}/{JOURNAL_PATH}")
 
+    @_explained()
     def _delete(self, path: str) -> None:
         """Deletes our object."""
         if path not in self.before.files:
@@ -360,12 +367,14 @@ class _OpenBucket(Destination):
             self._check_lock()  # again, because that took a request
         self._bucket.delete(path)
 
-    def _in_parallel(self, work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[tuple[_T, _R | PlaceError]]:
+    def _in_parallel(
+        self, work: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[tuple[Item, Result | PlaceError]]:
         """The items with their results, in order, while the next ones are worked on."""
-        waiting: deque[tuple[_T, Future[_R | PlaceError]]] = deque()
+        waiting: deque[tuple[Item, Future[Result | PlaceError]]] = deque()
         try:
             for item in items:
-                waiting.append((item, self._pool.submit(_tried, work, item)))
+                waiting.append((item, self._pool.submit(tried, work, item)))
                 if len(waiting) >= 2 * PARALLEL:
                     first, future = waiting.popleft()
                     yield first, future.result()
@@ -381,22 +390,3 @@ def _changed(where: str) -> ObjectChangedError:
     return ObjectChangedError(
         f"{where} cannot be replaced", "another process has changed it", "see which one publishes"
     )
-
-
-def _tried(work: Callable[[_T], _R], item: _T) -> _R | PlaceError:
-    try:
-        with _explained():
-            return work(item)
-    except PlaceError as error:
-        return error
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turns a refusal of one object into PlaceError. A server that does not answer concerns all of them."""
-    try:
-        yield
-    except (BucketAwayError, ObjectChangedError):
-        raise
-    except BucketError as error:
-        raise PlaceError(str(error)) from error

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 from aggregator.output.journal import Journal
 from aggregator.output.manifest import Manifest, ManifestEntry
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class State(Enum):
@@ -32,6 +35,14 @@ class InTheWayError(PlaceError):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.path = path
+
+
+def tried(work: Callable[[Item], Result], item: Item) -> Result | PlaceError:
+    """What `work` returns for an item, or the PlaceError that it raises."""
+    try:
+        return work(item)
+    except PlaceError as error:
+        return error
 
 
 class Staged(NamedTuple):

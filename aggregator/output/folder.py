@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from aggregator.errors import PublishError, ShortageError
-from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
+from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State, tried
 from aggregator.output.journal import Journal
 from aggregator.output.manifest import JOURNAL_PATH, MANIFEST_PATH, MARK_PATH, OWN_FOLDER, Manifest, ManifestEntry
 from aggregator.output.obstacles import reason
@@ -49,7 +49,7 @@ class OutputFolder(Publisher):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        self.path = path
+        self.path: Path = path
         self._stamp: _Stamp | None = None
 
     def is_unchanged(self) -> bool:
@@ -181,21 +181,11 @@ class _OpenFolder(Destination):
 
     def place(self, staged: Iterable[Staged]) -> Iterator[tuple[Staged, ManifestEntry | PlaceError]]:
         for document in staged:
-            try:
-                self._place(document)
-            except PlaceError as error:
-                yield document, error
-            else:
-                yield document, document.entry
+            yield document, tried(self._place, document)
 
     def delete(self, paths: Iterable[str]) -> Iterator[tuple[str, PlaceError | None]]:
         for path in paths:
-            try:
-                self._delete(path)
-            except PlaceError as error:
-                yield path, error
-            else:
-                yield path, None
+            yield path, tried(self._delete, path)
 
     def replace_manifest(self, body: bytes) -> None:
         self._tree.replace(MANIFEST_PATH, body)
@@ -228,13 +218,14 @@ class _OpenFolder(Destination):
         body = self._tree.read(path)
         return body is not None and self.journal.has_begun(path, body)
 
-    def _place(self, staged: Staged) -> None:
+    def _place(self, staged: Staged) -> ManifestEntry:
         path = staged.path
         with self._explained(path, "written"):
             self._tree.make_folder(path.rpartition("/")[0])
             if staged.is_new and self._tree.kind(path) is not None:  # created since the comparison
                 raise InTheWayError(path)
             self._tree.take(self._staging, staged.name, path, staged.entry.modified)
+        return staged.entry
 
     def _delete(self, path: str) -> None:
         """Deletes our file, and folders that are empty afterwards."""
