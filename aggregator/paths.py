@@ -196,10 +196,7 @@ class RecordFilter:
     """
 
     def __init__(
-        self,
-        include: tuple[str, ...],
-        exclude: tuple[str, ...] = (),
-        takes_name: Callable[[str], object] | None = None,
+        self, include: tuple[str, ...], exclude: tuple[str, ...] = (), takes_name: Callable[[str], object] | None = None
     ) -> None:
         self._needs_path = any("/" in pattern for pattern in (*include, *exclude))
         self._is_record = _both(_any_pattern(include), _any_pattern(exclude) if exclude else None)

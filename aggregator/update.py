@@ -17,18 +17,9 @@ from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.archives import Keep
 from aggregator.feeds.membership import apply_changes
 from aggregator.feeds.notices import read_notices
-from aggregator.feeds.registry import (
-    mark_stale_feeds,
-    prepare_feeds,
-    retire_empty,
-    sync_configured_feeds,
-)
+from aggregator.feeds.registry import mark_stale_feeds, prepare_feeds, retire_empty, sync_configured_feeds
 from aggregator.feeds.urls import activate_config, forget_working_urls, urls_before
-from aggregator.feeds.versions import (
-    Refreshed,
-    refresh_feeds,
-    refresh_index,
-)
+from aggregator.feeds.versions import Refreshed, refresh_feeds, refresh_index
 from aggregator.files import FolderError
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_files
 from aggregator.missing_files import MissingFiles
@@ -39,23 +30,12 @@ from aggregator.store.adopted import note_rss_ids
 from aggregator.store.batch_renames import former_files
 from aggregator.store.changes import Step
 from aggregator.store.entries import store_outcomes
-from aggregator.store.files import (
-    dropped_sources,
-    has_files,
-    known_below,
-    open_source,
-    recheck_below,
-)
+from aggregator.store.files import dropped_sources, has_files, known_below, open_source, recheck_below
 from aggregator.store.lost_store import read_lost_store
 from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import CLUSTER_PROBLEM, unread_keys
 from aggregator.store.releases import due_paths, recheck_expired, recheck_stories, release_due
-from aggregator.store.removals import (
-    MASS_REMOVAL,
-    count_known,
-    count_missing,
-    withdraw_expired,
-)
+from aggregator.store.removals import MASS_REMOVAL, count_known, count_missing, withdraw_expired
 from aggregator.store.session import Writer, read_meta, write_meta
 from aggregator.store.source_folder import SourceFolder
 
@@ -385,15 +365,7 @@ class Update:
         writer = self._writer
         outcomes, gone = (outcomes, ()) if is_import else self._read_former(source, outcomes)
         with writer.write() as connection:
-            changes = store_outcomes(
-                connection,
-                writer,
-                source,
-                outcomes,
-                read_at_ns,
-                is_import=is_import,
-                gone=gone,
-            )
+            changes = store_outcomes(connection, writer, source, outcomes, read_at_ns, is_import=is_import, gone=gone)
             self._pipeline.stages.enter(FEEDS)
             apply_changes(connection, writer, self._feeds, changes)
         self._pipeline.stages.enter(STORE)
