@@ -214,7 +214,7 @@ class Pipeline:
         """
         before, self._published = self._published, None
         self.stages = StageClock()
-        self._refresh_redirects(connection)
+        self.refresh_redirects(connection)
         with SealedDocuments(self._output.path) as sealed:
             refreshed = Refreshed(read_topic_terms(connection, self.policy))
             return self._publish(refreshed, sealed, before, is_unscanned=False, snapshot=connection)
@@ -237,12 +237,8 @@ class Pipeline:
             made = render_archive_page(feed, page, self.site, self.options)
             sealed.add(archive_path(feed.slug, page.number), version, made)
 
-    def refresh_redirects(self, writer: Writer) -> None:
+    def refresh_redirects(self, connection: Connection) -> None:
         """Reads where old slugs of topics redirect to."""
-        with writer.read() as connection:
-            self._refresh_redirects(connection)
-
-    def _refresh_redirects(self, connection: Connection) -> None:
         moves = topic_redirects(connection, self.policy)
         if moves != self._topic_moves:
             self._moves, self._topic_moves = self.config.redirects(moves), moves

@@ -183,7 +183,8 @@ class Update:
         if refreshed.any_dirty or retired or not self._was_current:
             pages = pipeline.options.pages
             refreshed.summaries = refresh_index(writer, self._policy, pipeline.site, pages=pages)
-            pipeline.refresh_redirects(writer)
+            with writer.read() as connection:
+                pipeline.refresh_redirects(connection)
         return refreshed
 
     def _dropped_sources(self) -> list[str]:
