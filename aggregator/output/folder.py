@@ -12,7 +12,7 @@ import stat
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -89,8 +89,6 @@ class OutputFolder(Publisher):
                     raw = tree.read(JOURNAL_PATH)
                 yield _OpenFolder(self.path, tree, before, Journal(raw, self._remembered))
                 self._stamp = self._read_stamp()
-        except Timeout:
-            raise PublishError(f"another process has been writing to {folder} for more than {LOCK_WAIT_S} s") from None
         except OSError as error:
             # an error of a single document is a problem of its feed; relative names are our own files
             path = Path(error.filename) if os.path.isabs(error.filename or "") else folder / OWN_FOLDER
@@ -261,20 +259,17 @@ class _OpenFolder(Destination):
         return next((folder for folder in folders if self._tree.kind(folder) not in (None, stat.S_IFDIR)), None)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> AbstractContextManager[object]:
+    """Locks the folder until the end of the block."""
     lock = folder / OWN_FOLDER / "lock"
-    held = FileLock(lock, timeout=LOCK_WAIT_S)
     try:
-        held.acquire()
+        return FileLock(lock, timeout=LOCK_WAIT_S).acquire()
+    except Timeout:
+        raise PublishError(f"another process has been writing to {folder} for more than {LOCK_WAIT_S} s") from None
     except OSError as error:
         if error.filename:
             raise
         raise PublishError(reason(lock, "locked", error, folder)) from error
-    try:
-        yield
-    finally:
-        held.release()
 
 
 @cache

@@ -21,6 +21,7 @@ from urllib.parse import urljoin
 import pytest
 from commands import Shop, eventually
 from conftest import NOBODY, SiteFolder, other_user
+from filelock import FileLock
 
 from aggregator import render, threads
 from aggregator.errors import PublishError, RenderError
@@ -319,6 +320,20 @@ def test_an_output_folder_that_cannot_be_made_is_to_be_made_and_nothing_beside_i
     allow(folder)
     with other_user():
         assert shared.run(DAY).problems == ()
+
+
+def test_an_output_folder_that_another_process_writes_is_a_problem(
+    plain: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "LOCK_WAIT_S", 0.1)
+    plain.record("new.md", **DATE)
+    with FileLock(plain.output / ".aggregator" / "lock"):
+        (problem,) = plain.run(LATER).problems
+    assert problem.startswith(
+        f"another process has been writing to {plain.output} for more than 0.1 s (nothing is lost"
+    )
+    assert plain.run(LATER).problems == ()
+    assert "new.md" in plain.titles()
 
 
 def test_many_folders_that_cannot_be_written_are_few_problems(shared: SiteFolder) -> None:
