@@ -88,7 +88,6 @@ def path_locator(source: Source) -> Callable[[str], str | None]:
 def _join(
     source: Source, listed: Listed, known: Iterator[list[KnownFile]], count: Callable[[int], None]
 ) -> Iterator[Differs | Missing | Unreadable]:
-    """The merge join of listed and known files."""
     cursor = _KnownCursor(known)
     for batch in listed:
         if isinstance(batch, Unreadable):
@@ -103,7 +102,6 @@ def _join(
 
 
 def _compare(source: Source, batch: list[ListedFile], cursor: _KnownCursor) -> Iterator[Differs | Missing]:
-    """The differences of a batch, file by file."""
     for path, *numbers in batch:
         yield from cursor.missing_before(path)
         row = cursor.peek()
@@ -153,7 +151,6 @@ class _KnownCursor:
         return self._rows[self._at] if self._rows else None
 
     def skip(self) -> None:
-        """Skips the next row."""
         self._at += 1
 
     def missing_before(self, path: str | None) -> Iterator[Missing]:

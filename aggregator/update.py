@@ -92,7 +92,10 @@ class Update:
         self._activate_rules()
         pipeline.stages.enter(STORE)
         sources = self._config.sources
-        dropped = [] if was_current and not self._is_whole else self._dropped_sources()
+        dropped = list[str]()
+        if self._is_whole or not was_current:
+            with writer.read() as connection:
+                dropped = dropped_sources(connection, sources)
         scanned_before = {
             source: (was_current and source.name in pipeline.scanned)
             or open_source(writer, source, settings_digest(PARSER_VERSION, repr(source)))
@@ -186,10 +189,6 @@ class Update:
             with writer.read() as connection:
                 pipeline.refresh_redirects(connection)
         return refreshed
-
-    def _dropped_sources(self) -> list[str]:
-        with self._writer.read() as connection:
-            return dropped_sources(connection, [source.name for source in self._config.sources])
 
     def _apply(self, steps: Iterable[Step]) -> None:
         """Runs each step in a transaction of its own, together with the memberships that follow from it."""

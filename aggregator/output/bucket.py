@@ -288,7 +288,7 @@ class _OpenBucket(Destination):
     def complete(self, files: Mapping[str, ManifestEntry]) -> None:
         """Leaves the journal as it is, because entries that the manifest names too are ignored. It is rewritten only
         after a publish that was cut off."""
-        self.journal.complete(files)
+        self.journal.forget(files)
         if self.was_cut_off and not self.journal.is_stored:
             self._store_journal()
 
@@ -360,7 +360,6 @@ class _OpenBucket(Destination):
 
     @_explained()
     def _delete(self, path: str) -> None:
-        """Deletes our object."""
         if path not in self.before.files:
             if not self._has_begun(path):
                 return

@@ -189,7 +189,7 @@ class _OpenFolder(Destination):
         self._tree.replace(MANIFEST_PATH, body)
 
     def complete(self, files: Mapping[str, ManifestEntry]) -> None:
-        self.journal.complete(files)
+        self.journal.forget(files)
         self._store_journal()
 
     def _store_journal(self) -> None:

@@ -40,13 +40,9 @@ class Journal:
             if path in files and digests == {files[path].digest}:
                 del self._files[path]
 
-    def forget(self, path: str) -> None:
-        """Removes a file that was deleted."""
-        self._files.pop(path, None)
-
-    def complete(self, manifest_paths: Iterable[str]) -> None:
-        """Removes what the manifest names now."""
-        for path in manifest_paths:
+    def forget(self, paths: Iterable[str]) -> None:
+        """Removes files that the manifest names now, or that were deleted."""
+        for path in paths:
             self._files.pop(path, None)
 
     @property

@@ -190,7 +190,7 @@ class Publication:
             if error is not None:
                 self._fail(self.files[path].feed if path in self.files else path, path, error)
                 continue
-            self._destination.journal.forget(path)
+            self._destination.journal.forget((path,))
             if self.files.pop(path, None) is not None:
                 self.published.deleted.append(path)
 
