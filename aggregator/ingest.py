@@ -332,7 +332,7 @@ class _FileParser:
 
 def _unknown_context(file: SourceFile, problem: Problem) -> Rejection:
     """The outcome of a page whose index files cannot be read: Hugo would publish nothing."""
-    place = f"{problem.path}:{problem.line}" if problem.line else problem.path
+    place = f"{problem.path}:{problem.line}" if problem.line else problem.path or "the records folder"
     what = f"what {place} hands down to it is unknown: {problem.what}"
     hint = "correct that file; until then its entry stays as it is"
     # without a digest, it is read again in every cycle
