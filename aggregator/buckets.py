@@ -260,7 +260,8 @@ class Bucket:
         try:
             yield
         except ClientError as error:
-            code, status = _code_of(error)
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            code = str(error.response.get("Error", {}).get("Code") or status)  # answers without a body have none
             if code in _MISSING and action == "read":
                 raise _MissingError from error
             raise self._error(action, path, code, status) from error
@@ -311,12 +312,6 @@ def _read_body(body: Any, most: int | None) -> bytes:
         while len(read) < most and (more := body.read(most - len(read))):
             read += more
         return read
-
-
-def _code_of(error: Any) -> tuple[str, int]:
-    """The S3 error code, which is the status in answers without a body, and the HTTP status."""
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return str(error.response.get("Error", {}).get("Code") or status), status
 
 
 def _one_line(error: Exception) -> str:

@@ -152,7 +152,9 @@ class _PoolReading:
                     return
                 batch, future = self._waiting.popleft()
                 try:
-                    outcomes = self._wait_for(future)
+                    # CallLostError if the pool has given no outcomes for too long
+                    most_s = self._answered_at + self._pool.patience_s - time.monotonic()
+                    outcomes = wait_for(future, self._check_stop, most_s)
                 except WorkerFailedError:  # read here, it succeeds, or the error says more
                     outcomes = self._read(self._source, batch, self._check_stop)
                 except CallLostError:
@@ -185,11 +187,6 @@ class _PoolReading:
         count, because it says nothing about workers that hang."""
         self._answered_at = time.monotonic()
         self._unanswered.discard(future)
-
-    def _wait_for(self, future: Future[list[Outcome]]) -> list[Outcome]:
-        """The outcomes of a batch. Raises CallLostError if the pool has given none for too long."""
-        most_s = self._answered_at + self._pool.patience_s - time.monotonic()
-        return wait_for(future, self._check_stop, most_s)
 
 
 def read_carefully(source: Source, batch: Batch, check_stop: CheckStop | None = None) -> list[Outcome]:
@@ -335,7 +332,7 @@ class _FileParser:
 
 def _unknown_context(file: SourceFile, problem: Problem) -> Rejection:
     """The outcome of a page whose index files cannot be read: Hugo would publish nothing."""
-    place = f"{problem.path}:{problem.line}" if problem.line else problem.path
+    place = f"{problem.path}:{problem.line}" if problem.line else problem.path or "the records folder"
     what = f"what {place} hands down to it is unknown: {problem.what}"
     hint = "correct that file; until then its entry stays as it is"
     # without a digest, it is read again in every cycle

@@ -144,7 +144,7 @@ class MissingFiles:
         where = f"the config has no [[records]] named {name!r} any more"
         self._pipeline.held[name] = ""
         held_until = self._withdraw_missing(
-            where, name, known, grace, _drop_reason, is_folder_missing=True, is_massive=True
+            where, name, known, grace, lambda _path: DROPPED, is_folder_missing=True, is_massive=True
         )
         if held_until is not None:
             entries = "the entry of its 1 file stays" if known == 1 else f"the entries of its {known} files stay"
@@ -165,11 +165,7 @@ class MissingFiles:
         """Withdraws the entries of missing files, or returns until when (µs) this is held: for a mass removal, or
         because it `waits_until` a place can be read."""
         held_until, was_held = hold_removals(
-            self._writer,
-            source,
-            grace,
-            is_massive=missing > 0 and is_massive,
-            is_accepted=self._is_accepted,
+            self._writer, source, grace, is_massive=missing > 0 and is_massive, is_accepted=self._is_accepted
         )
         if waits_until is not None and not self._is_accepted:
             if waits_until > self._writer.now:
@@ -230,10 +226,6 @@ def _removal_reason(source: Source) -> Callable[[str], str]:
     """Why the file at a path is missing, for the history: it is left out, or not there."""
     is_listed = listed_filter(source)
     return lambda path: MISSING if is_listed(unescape_path(path)) else EXCLUDED
-
-
-def _drop_reason(_path: str) -> str:
-    return DROPPED
 
 
 def _away_problem(scan: SourceScan) -> str:

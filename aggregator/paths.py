@@ -6,7 +6,6 @@ exchanged meanwhile leads out of the folder.
 
 from __future__ import annotations
 
-import codecs
 import errno
 import fnmatch
 import os
@@ -26,6 +25,8 @@ _PARENT = FOLDER | getattr(os, "O_PATH", 0) | os.O_NOFOLLOW
 """Opens a parent folder, which on Linux need not be readable."""
 _MAX_OPEN = 32
 """Parent folders of the last file that stay open."""
+_RAW_BYTE = re.compile("[\udc80-\udcff]")
+"""A byte that is not UTF-8, as `os.fsdecode` returns it."""
 _OLDEST_NS, _NEWEST = -(2**63), 2**63 - 1
 
 
@@ -169,10 +170,10 @@ def _parts(path: str) -> list[str]:
 
 def escape_name(name: str) -> str:
     """A file name as stored and used in ids: `%` and bytes that are not UTF-8 become `%XX`."""
-    if "%" not in name and (name.isascii() or _is_unicode(name)):
+    if "%" not in name and (name.isascii() or not _RAW_BYTE.search(name)):
         return name
-    raw = os.fsencode(name.replace("%", "%25"))
-    return raw.decode("utf-8", "percent-bytes")
+    text = os.fsencode(name.replace("%", "%25")).decode("utf-8", "surrogateescape")
+    return _RAW_BYTE.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
 
 
 def unescape_path(path: str) -> str:
@@ -196,10 +197,7 @@ class RecordFilter:
     """
 
     def __init__(
-        self,
-        include: tuple[str, ...],
-        exclude: tuple[str, ...] = (),
-        takes_name: Callable[[str], object] | None = None,
+        self, include: tuple[str, ...], exclude: tuple[str, ...] = (), takes_name: Callable[[str], object] | None = None
     ) -> None:
         self._needs_path = any("/" in pattern for pattern in (*include, *exclude))
         self._is_record = _both(_any_pattern(include), _any_pattern(exclude) if exclude else None)
@@ -241,22 +239,3 @@ def _any_pattern(patterns: tuple[str, ...]) -> Callable[[str], object]:
     if all("/" not in pattern for pattern in patterns):
         return lambda path: names(path, path.rfind("/") + 1)
     return lambda path: names(path, path.rfind("/") + 1) or paths(path)
-
-
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _escape_bytes(error: UnicodeError) -> tuple[str, int]:
-    """A handler of decoding errors: each bad byte as `%XX`."""
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    bad = error.object[error.start : error.end]
-    return "".join(f"%{byte:02X}" for byte in bad), error.end
-
-
-codecs.register_error("percent-bytes", _escape_bytes)

@@ -34,12 +34,7 @@ from aggregator.feeds.active_config import ActiveConfig, is_active
 from aggregator.feeds.archives import Keep, PageKey, load_pages, page_versions
 from aggregator.feeds.published import TopicTerms, read_topic_terms, summarise_feeds
 from aggregator.feeds.urls import lost_paths, topic_redirects
-from aggregator.feeds.versions import (
-    Refreshed,
-    document_versions,
-    index_version,
-    load_feeds,
-)
+from aggregator.feeds.versions import Refreshed, document_versions, index_version, load_feeds
 from aggregator.feeds.window import FeedLoader
 from aggregator.ingest import PARSER_VERSION
 from aggregator.model import NO_RELATIVES, ArchivePage, CycleResult, Document, Feed
@@ -165,7 +160,7 @@ class Pipeline:
 
     def _run(self, writer: Writer, started: float, request: ScanRequest) -> CycleResult:
         published_before, self._published = self._published, None  # until this cycle has published
-        with SealedDocuments(self._output_folder()) as sealed:
+        with SealedDocuments(self._output.path) as sealed:
             with writer.together():
                 update = self.update_store(writer, request, keep=partial(self._keep_page, sealed))
             self.is_current = True
@@ -219,8 +214,8 @@ class Pipeline:
         """
         before, self._published = self._published, None
         self.stages = StageClock()
-        self._refresh_redirects(connection)
-        with SealedDocuments(self._output_folder()) as sealed:
+        self.refresh_redirects(connection)
+        with SealedDocuments(self._output.path) as sealed:
             refreshed = Refreshed(read_topic_terms(connection, self.policy))
             return self._publish(refreshed, sealed, before, is_unscanned=False, snapshot=connection)
 
@@ -242,12 +237,8 @@ class Pipeline:
             made = render_archive_page(feed, page, self.site, self.options)
             sealed.add(archive_path(feed.slug, page.number), version, made)
 
-    def refresh_redirects(self, writer: Writer) -> None:
+    def refresh_redirects(self, connection: Connection) -> None:
         """Reads where old slugs of topics redirect to."""
-        with writer.read() as connection:
-            self._refresh_redirects(connection)
-
-    def _refresh_redirects(self, connection: Connection) -> None:
         moves = topic_redirects(connection, self.policy)
         if moves != self._topic_moves:
             self._moves, self._topic_moves = self.config.redirects(moves), moves
@@ -443,10 +434,6 @@ class Pipeline:
         if isinstance(path, Path):
             return OutputFolder(path)
         return OutputBucket(path, cache_control=cache_control(self.config.max_age_s), location=self._location)
-
-    def _output_folder(self) -> Path | None:
-        path = self.config.output.path
-        return path if isinstance(path, Path) else None
 
     def _location(self, path: str) -> str:
         """The URL that the object at a path redirects to; empty for none."""

@@ -36,10 +36,7 @@ class Missing:
 
 
 def scan_source(
-    source: Source,
-    known: Iterator[list[KnownFile]],
-    count: Callable[[int], None],
-    check_stop: CheckStop | None = None,
+    source: Source, known: Iterator[list[KnownFile]], count: Callable[[int], None], check_stop: CheckStop | None = None
 ) -> Iterator[Differs | Missing | Unreadable]:
     """The differences between the files of `source` and `known`, in byte order of paths.
 
@@ -67,7 +64,7 @@ def scan_paths(
             _join(source, files.list_at(path), _without_size(known(path), path), count)
             for path in _without_nested(set(paths))
         ]
-        yield from heapq.merge(*parts, key=_path_of)
+        yield from heapq.merge(*parts, key=lambda item: item.file.path if isinstance(item, Differs) else item.path)
 
 
 def path_locator(source: Source) -> Callable[[str], str | None]:
@@ -89,12 +86,8 @@ def path_locator(source: Source) -> Callable[[str], str | None]:
 
 
 def _join(
-    source: Source,
-    listed: Listed,
-    known: Iterator[list[KnownFile]],
-    count: Callable[[int], None],
+    source: Source, listed: Listed, known: Iterator[list[KnownFile]], count: Callable[[int], None]
 ) -> Iterator[Differs | Missing | Unreadable]:
-    """The merge join of listed and known files."""
     cursor = _KnownCursor(known)
     for batch in listed:
         if isinstance(batch, Unreadable):
@@ -109,7 +102,6 @@ def _join(
 
 
 def _compare(source: Source, batch: list[ListedFile], cursor: _KnownCursor) -> Iterator[Differs | Missing]:
-    """The differences of a batch, file by file."""
     for path, *numbers in batch:
         yield from cursor.missing_before(path)
         row = cursor.peek()
@@ -159,7 +151,6 @@ class _KnownCursor:
         return self._rows[self._at] if self._rows else None
 
     def skip(self) -> None:
-        """Skips the next row."""
         self._at += 1
 
     def missing_before(self, path: str | None) -> Iterator[Missing]:
@@ -187,10 +178,6 @@ def _without_nested(paths: set[str]) -> Iterator[str]:
         parts = path.split("/")
         if not any("/".join(parts[:size]) in paths for size in range(1, len(parts))):
             yield path
-
-
-def _path_of(item: Differs | Missing | Unreadable) -> str:
-    return item.file.path if isinstance(item, Differs) else item.path
 
 
 def _may_be_folder(path: str) -> bool:

@@ -97,7 +97,7 @@ def require_match(config: Config, connection: Connection) -> str | None:
     if refusal := lost_config(config, stored_site(connection)):
         raise StoreMismatchError(refusal)
     site_id = read_site_id(connection, config.site.id)
-    dropped_sources(connection, [source.name for source in config.sources])
+    dropped_sources(connection, config.sources)
     return site_id
 
 

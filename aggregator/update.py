@@ -17,18 +17,9 @@ from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.archives import Keep
 from aggregator.feeds.membership import apply_changes
 from aggregator.feeds.notices import read_notices
-from aggregator.feeds.registry import (
-    mark_stale_feeds,
-    prepare_feeds,
-    retire_empty,
-    sync_configured_feeds,
-)
+from aggregator.feeds.registry import mark_stale_feeds, prepare_feeds, retire_empty, sync_configured_feeds
 from aggregator.feeds.urls import activate_config, forget_working_urls, urls_before
-from aggregator.feeds.versions import (
-    Refreshed,
-    refresh_feeds,
-    refresh_index,
-)
+from aggregator.feeds.versions import Refreshed, refresh_feeds, refresh_index
 from aggregator.files import FolderError
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_files
 from aggregator.missing_files import MissingFiles
@@ -39,23 +30,12 @@ from aggregator.store.adopted import note_rss_ids
 from aggregator.store.batch_renames import former_files
 from aggregator.store.changes import Step
 from aggregator.store.entries import store_outcomes
-from aggregator.store.files import (
-    dropped_sources,
-    has_files,
-    known_below,
-    open_source,
-    recheck_below,
-)
+from aggregator.store.files import dropped_sources, has_files, known_below, open_source, recheck_below
 from aggregator.store.lost_store import read_lost_store
 from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import CLUSTER_PROBLEM, unread_keys
 from aggregator.store.releases import due_paths, recheck_expired, recheck_stories, release_due
-from aggregator.store.removals import (
-    MASS_REMOVAL,
-    count_known,
-    count_missing,
-    withdraw_expired,
-)
+from aggregator.store.removals import MASS_REMOVAL, count_known, count_missing, withdraw_expired
 from aggregator.store.session import Writer, read_meta, write_meta
 from aggregator.store.source_folder import SourceFolder
 
@@ -112,7 +92,10 @@ class Update:
         self._activate_rules()
         pipeline.stages.enter(STORE)
         sources = self._config.sources
-        dropped = [] if was_current and not self._is_whole else self._dropped_sources()
+        dropped = list[str]()
+        if self._is_whole or not was_current:
+            with writer.read() as connection:
+                dropped = dropped_sources(connection, sources)
         scanned_before = {
             source: (was_current and source.name in pipeline.scanned)
             or open_source(writer, source, settings_digest(PARSER_VERSION, repr(source)))
@@ -203,12 +186,9 @@ class Update:
         if refreshed.any_dirty or retired or not self._was_current:
             pages = pipeline.options.pages
             refreshed.summaries = refresh_index(writer, self._policy, pipeline.site, pages=pages)
-            pipeline.refresh_redirects(writer)
+            with writer.read() as connection:
+                pipeline.refresh_redirects(connection)
         return refreshed
-
-    def _dropped_sources(self) -> list[str]:
-        with self._writer.read() as connection:
-            return dropped_sources(connection, [source.name for source in self._config.sources])
 
     def _apply(self, steps: Iterable[Step]) -> None:
         """Runs each step in a transaction of its own, together with the memberships that follow from it."""
@@ -384,15 +364,7 @@ class Update:
         writer = self._writer
         outcomes, gone = (outcomes, ()) if is_import else self._read_former(source, outcomes)
         with writer.write() as connection:
-            changes = store_outcomes(
-                connection,
-                writer,
-                source,
-                outcomes,
-                read_at_ns,
-                is_import=is_import,
-                gone=gone,
-            )
+            changes = store_outcomes(connection, writer, source, outcomes, read_at_ns, is_import=is_import, gone=gone)
             self._pipeline.stages.enter(FEEDS)
             apply_changes(connection, writer, self._feeds, changes)
         self._pipeline.stages.enter(STORE)

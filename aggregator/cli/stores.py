@@ -167,7 +167,7 @@ def read_site(config: Config) -> StoredSite:
         with reading_store(config) as store, store.read() as connection:
             facts, slugs = stored_site(connection), topic_slugs(connection, config.feed_policy())
             try:
-                dropped = dropped_sources(connection, [source.name for source in config.sources])
+                dropped = dropped_sources(connection, config.sources)
             except SourceRenamedError as error:
                 return StoredSite(facts, slugs, renamed=error)
             counts = {name: count_published(connection, name) for name in dropped}

@@ -18,17 +18,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field
 from hashlib import md5
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 from aggregator.buckets import Bucket, BucketUrl, ObjectFacts, open_bucket, open_quick_bucket
 from aggregator.documents import content_type
 from aggregator.errors import BucketAwayError, BucketError, ObjectChangedError, PublishError
-from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
+from aggregator.output.destination import Destination, InTheWayError, Item, PlaceError, Result, Staged, State, tried
 from aggregator.output.journal import Journal
-from aggregator.output.manifest import JOURNAL_PATH, MANIFEST_PATH, MARK_PATH, OWN_FOLDER, Manifest, ManifestEntry
+from aggregator.output.manifest import JOURNAL_PATH, MANIFEST_PATH, MARK_PATH, OWN_FOLDER, ManifestEntry
 from aggregator.output.publisher import Publisher
 from aggregator.processes import PROGRESS
 
@@ -37,8 +37,8 @@ PARALLEL = 16
 MARK_S = 5.0
 """How long a service that follows does not ask again whether the one that leads publishes here."""
 _PROBE_PATH = f"{OWN_FOLDER}/probe"
-_T = TypeVar("_T")
-_R = TypeVar("_R")
+_OWN_HEADERS = {"content_type": "application/json", "cache_control": "no-store"}
+"""Of objects that are not for readers."""
 _logger = logging.getLogger(__name__)
 
 
@@ -53,6 +53,7 @@ class OutputBucket(Publisher):
     def __init__(self, url: BucketUrl, *, cache_control: str, location: Callable[[str], str]) -> None:
         super().__init__(str(url))
         self._url, self._cache_control, self._location = url, cache_control, location
+        self.cast = f"; {cache_control}"  # header fields are stored with objects: other ones are written to all of them
         self._bucket: Bucket | None = None
         self._etag = ""  # of the manifest
         self._has_conditions: bool | None = None  # None: not tried yet
@@ -100,15 +101,16 @@ class OutputBucket(Publisher):
             journal.drop_complete(before.files)
             if self._has_conditions is None:
                 self._has_conditions = _has_conditions(bucket)
-            opened = _OpenBucket(
-                bucket, before, journal,
-                manifest_etag=self._etag, journal_etag=found.etag if found else "",
-                listing=_listed(bucket) if full else None,
-                has_conditions=self._has_conditions,
-                is_recast=before.fingerprint != "" and not before.fingerprint.endswith(self._fingerprint("")),
-                cache_control=self._cache_control, location=self._location,
-            )  # fmt: skip
-            with opened.connected():
+            with ThreadPoolExecutor(PARALLEL, "bucket") as pool:
+                opened = _OpenBucket(
+                    before, journal, bucket, pool,
+                    manifest_etag=self._etag, journal_etag=found.etag if found else "",
+                    was_cut_off=bool(journal.paths()),
+                    listing=_listed(bucket) if full else None,
+                    has_conditions=self._has_conditions,
+                    is_recast=before.fingerprint != "" and not before.fingerprint.endswith(self.cast),
+                    cache_control=self._cache_control, location=self._location,
+                )  # fmt: skip
                 yield opened
             self._etag = opened.manifest_etag
         except ObjectChangedError as error:
@@ -122,10 +124,6 @@ class OutputBucket(Publisher):
         if self._bucket is None:
             self._bucket = open_bucket(self._url)
         return self._bucket
-
-    def _fingerprint(self, fingerprint: str) -> str:
-        """Header fields are stored with objects: other ones are written to all of them."""
-        return f"{fingerprint}; {self._cache_control}"
 
     def _extra_keys(self) -> dict[str, str]:
         return {"publish": uuid.uuid4().hex}
@@ -165,7 +163,7 @@ def _has_conditions(bucket: Bucket) -> bool:
     """Whether the server keeps the conditions of writes, by trying."""
     try:
         for _ in range(2):  # the first one may be the first ever
-            _put_own(bucket, _PROBE_PATH, b"{}", is_new=True)
+            bucket.put(_PROBE_PATH, b"{}", **_OWN_HEADERS, is_new=True)
     except ObjectChangedError:
         return True
     except BucketError as error:
@@ -179,38 +177,36 @@ def _has_conditions(bucket: Bucket) -> bool:
     return False
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns a refusal of one object into PlaceError. A server that does not answer concerns all of them."""
+    try:
+        yield
+    except (BucketAwayError, ObjectChangedError):
+        raise
+    except BucketError as error:
+        raise PlaceError(str(error)) from error
+
+
+@dataclass(eq=False, slots=True)
 class _OpenBucket(Destination):
-    """The bucket during one publish. `listing` has every object, if everything is compared."""
+    """The bucket during one publish. `listing` has every object, if everything is compared. With `is_recast`, objects
+    have other header fields than they must have."""
 
     may_stop_anywhere = True
 
-    def __init__(
-        self,
-        bucket: Bucket,
-        before: Manifest,
-        journal: Journal,
-        *,
-        manifest_etag: str,
-        journal_etag: str,
-        listing: Mapping[str, ObjectFacts] | None,
-        has_conditions: bool,
-        is_recast: bool,
-        cache_control: str,
-        location: Callable[[str], str],
-    ) -> None:
-        super().__init__(before, journal)
-        self._bucket, self._listing, self._has_conditions = bucket, listing, has_conditions
-        self.manifest_etag, self._journal_etag = manifest_etag, journal_etag
-        self._is_recast, self._cache_control, self._location = is_recast, cache_control, location
-        self._was_cut_off = bool(journal.paths())
-        self._pool: ThreadPoolExecutor
-        self._folder: Path
-
-    @contextmanager
-    def connected(self) -> Iterator[None]:
-        """Has threads for requests."""
-        with ThreadPoolExecutor(PARALLEL, "bucket") as self._pool:
-            yield
+    _bucket: Bucket
+    _pool: ThreadPoolExecutor
+    _: KW_ONLY
+    manifest_etag: str
+    journal_etag: str
+    was_cut_off: bool  # the publish before
+    listing: Mapping[str, ObjectFacts] | None
+    has_conditions: bool
+    is_recast: bool
+    cache_control: str
+    location: Callable[[str], str]
+    _folder: Path = field(init=False)
 
     def mark(self, token: str) -> None:
         found = self._bucket.get(MARK_PATH)
@@ -224,29 +220,29 @@ class _OpenBucket(Destination):
         entry = self.before.files.get(path)
         if path in self.journal:
             return False
-        if self._listing is None:
+        if self.listing is None:
             return entry is not None or self._facts(path) is not None
-        facts = self._listing.get(path)
+        facts = self.listing.get(path)
         return facts is not None and (entry is None or facts.etag == entry.etag)
 
     def compare(self, path: str, body: bytes, entry: ManifestEntry) -> tuple[State, ManifestEntry]:
         known = self.before.files.get(path)
-        if known is not None and known.digest == entry.digest and not self._is_recast and self.has(path):
+        if known is not None and known.digest == entry.digest and not self.is_recast and self.has(path):
             return State.SAME, known._replace(feed=entry.feed, version=entry.version)
-        if path not in self.journal and (self._listing is None or (known is not None and self.has(path))):
+        if path not in self.journal and (self.listing is None or (known is not None and self.has(path))):
             # a condition tells when it is written
             return (State.ABSENT if known is None else State.OURS), entry
         with _explained():
             facts = self._facts(path)
             if facts is None:
                 return State.ABSENT, entry
-            if not (self._is_recast and known is not None) and self._has_bytes(facts, body):
-                return State.SAME, _entry_of(entry, facts)
+            if not (self.is_recast and known is not None) and self._has_bytes(facts, body):
+                return State.SAME, entry._replace(etag=facts.etag, size=facts.size)
             is_ours = known is not None or self._has_begun(path)
         return (State.OURS if is_ours else State.FOREIGN), entry
 
     def _facts(self, path: str) -> ObjectFacts | None:
-        return self._bucket.head(path) if self._listing is None else self._listing.get(path)
+        return self._bucket.head(path) if self.listing is None else self.listing.get(path)
 
     def _has_bytes(self, facts: ObjectFacts, body: bytes) -> bool:
         """Most servers give the MD5 of the bytes as the ETag; if it is not, the bytes themselves tell."""
@@ -292,24 +288,19 @@ class _OpenBucket(Destination):
     def complete(self, files: Mapping[str, ManifestEntry]) -> None:
         """Leaves the journal as it is, because entries that the manifest names too are ignored. It is rewritten only
         after a publish that was cut off."""
-        self.journal.complete(files)
-        if self._was_cut_off and not self.journal.is_stored:
+        self.journal.forget(files)
+        if self.was_cut_off and not self.journal.is_stored:
             self._store_journal()
 
     def _store_journal(self) -> None:
         # an id of its own, so that no two journals have the same ETag
         body = self.journal.encode(publish=uuid.uuid4().hex)
-        self._journal_etag = self._put_own(JOURNAL_PATH, body, self._journal_etag)
+        self.journal_etag = self._put_own(JOURNAL_PATH, body, self.journal_etag)
 
     def _put_own(self, path: str, body: bytes, etag: str) -> str:
         """Writes the manifest or the journal, if nobody else has since. Returns its ETag."""
-        if not self._has_conditions:
-            facts = self._bucket.head(path)
-            if (facts.etag if facts else "") != etag:
-                raise _changed(f"{self._bucket.url}/{path}")
-            return _put_own(self._bucket, path, body)
         try:
-            return _put_own(self._bucket, path, body, if_match=etag, is_new=not etag)
+            return self._replace(path, body, etag, **_OWN_HEADERS)
         except ObjectChangedError:
             # the request may have been made again because its first answer was lost
             found = self._bucket.get(path)
@@ -317,37 +308,39 @@ class _OpenBucket(Destination):
                 raise
             return found.etag
 
+    @_explained()
     def _put(self, staged: Staged) -> ManifestEntry:
         """Writes a document. Returns its entry."""
         path, body = staged.path, (self._folder / staged.name).read_bytes()
+        headers = {
+            "content_type": content_type(path), "cache_control": self.cache_control, "location": self.location(path)
+        }  # fmt: skip
         etag = self._expected(path)
-        if not self._has_conditions:
-            facts = self._bucket.head(path)
-            etag = self._settle(path, body) if facts is not None and facts.etag != etag else etag
-        for _ in range(2):
+        for attempts_left in (2, 1, 0):
             try:
-                return self._written(staged, body, if_match=etag)
+                etag = self._replace(path, body, etag, **headers)
+                break
             except ObjectChangedError:
+                if not attempts_left:
+                    raise
                 etag = self._settle(path, body)
-        return self._written(staged, body, if_match=etag)
+        return staged.entry._replace(etag=etag, size=len(body))
+
+    def _replace(self, path: str, body: bytes, etag: str, **headers: str) -> str:
+        """Writes an object in place of the one with an ETag, or of none (""), and returns its ETag. Raises
+        ObjectChangedError if something else is there."""
+        is_asked = self.has_conditions  # the server, else we look
+        if not is_asked:
+            facts = self._bucket.head(path)
+            if (facts.etag if facts else "") != etag:
+                raise _changed(f"{self._bucket.url}/{path}")
+        return self._bucket.put(path, body, **headers, if_match=etag if is_asked else "", is_new=is_asked and not etag)
 
     def _expected(self, path: str) -> str:
         """The ETag of the object that a document replaces; "" for none."""
-        if self._listing is not None:
-            return self._listing[path].etag if path in self._listing else ""
+        if self.listing is not None:
+            return self.listing[path].etag if path in self.listing else ""
         return self.before.files[path].etag if path in self.before.files else ""
-
-    def _written(self, staged: Staged, body: bytes, *, if_match: str) -> ManifestEntry:
-        etag = self._bucket.put(
-            staged.path,
-            body,
-            content_type=content_type(staged.path),
-            cache_control=self._cache_control,
-            location=self._location(staged.path),
-            if_match=if_match if self._has_conditions else "",
-            is_new=self._has_conditions and not if_match,
-        )
-        return staged.entry._replace(etag=etag, size=len(body))
 
     def _settle(self, path: str, body: bytes) -> str:
         """The ETag of what is at a path, where something else was expected, if it may be replaced; "" for nothing."""
@@ -362,23 +355,25 @@ class _OpenBucket(Destination):
     def _check_lock(self) -> None:
         """Raises ObjectChangedError if another publish has begun."""
         facts = self._bucket.head(JOURNAL_PATH)
-        if facts is None or facts.etag != self._journal_etag:
+        if facts is None or facts.etag != self.journal_etag:
             raise _changed(f"{self._bucket.url}/{JOURNAL_PATH}")
 
+    @_explained()
     def _delete(self, path: str) -> None:
-        """Deletes our object."""
         if path not in self.before.files:
             if not self._has_begun(path):
                 return
             self._check_lock()  # again, because that took a request
         self._bucket.delete(path)
 
-    def _in_parallel(self, work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[tuple[_T, _R | PlaceError]]:
+    def _in_parallel(
+        self, work: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[tuple[Item, Result | PlaceError]]:
         """The items with their results, in order, while the next ones are worked on."""
-        waiting: deque[tuple[_T, Future[_R | PlaceError]]] = deque()
+        waiting: deque[tuple[Item, Future[Result | PlaceError]]] = deque()
         try:
             for item in items:
-                waiting.append((item, self._pool.submit(_tried, work, item)))
+                waiting.append((item, self._pool.submit(tried, work, item)))
                 if len(waiting) >= 2 * PARALLEL:
                     first, future = waiting.popleft()
                     yield first, future.result()
@@ -390,37 +385,7 @@ class _OpenBucket(Destination):
                 future.cancel()
 
 
-def _put_own(bucket: Bucket, path: str, body: bytes, *, if_match: str = "", is_new: bool = False) -> str:
-    """Writes an object that is not for readers."""
-    return bucket.put(
-        path, body, content_type="application/json", cache_control="no-store", if_match=if_match, is_new=is_new
-    )
-
-
 def _changed(where: str) -> ObjectChangedError:
     return ObjectChangedError(
         f"{where} cannot be replaced", "another process has changed it", "see which one publishes"
     )
-
-
-def _tried(work: Callable[[_T], _R], item: _T) -> _R | PlaceError:
-    try:
-        with _explained():
-            return work(item)
-    except PlaceError as error:
-        return error
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turns a refusal of one object into PlaceError. A server that does not answer concerns all of them."""
-    try:
-        yield
-    except (BucketAwayError, ObjectChangedError):
-        raise
-    except BucketError as error:
-        raise PlaceError(str(error)) from error
-
-
-def _entry_of(entry: ManifestEntry, facts: ObjectFacts) -> ManifestEntry:
-    return entry._replace(etag=facts.etag, size=facts.size)

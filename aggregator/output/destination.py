@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 from aggregator.output.journal import Journal
 from aggregator.output.manifest import Manifest, ManifestEntry
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class State(Enum):
@@ -33,6 +37,14 @@ class InTheWayError(PlaceError):
         self.path = path
 
 
+def tried(work: Callable[[Item], Result], item: Item) -> Result | PlaceError:
+    """What `work` returns for an item, or the PlaceError that it raises."""
+    try:
+        return work(item)
+    except PlaceError as error:
+        return error
+
+
 class Staged(NamedTuple):
     """A document that waits for its place."""
 
@@ -42,17 +54,18 @@ class Staged(NamedTuple):
     is_new: bool  # nothing was at the path
 
 
+@dataclass(eq=False, slots=True)
 class Destination(ABC):
     """A folder or a bucket that no other process writes meanwhile. `before` is its manifest.
 
     A method raises PlaceError where it is about one document, and another error if nothing can be published.
     """
 
-    may_stop_anywhere: bool
-    """A publish may be stopped between two documents, because readers see them change one by one anyway."""
+    before: Manifest
+    journal: Journal
 
-    def __init__(self, before: Manifest, journal: Journal) -> None:
-        self.before, self.journal = before, journal
+    may_stop_anywhere: ClassVar[bool]
+    """A publish may be stopped between two documents, because readers see them change one by one anyway."""
 
     @abstractmethod
     def mark(self, token: str) -> None:

@@ -12,14 +12,14 @@ import stat
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from aggregator.errors import PublishError, ShortageError
-from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
+from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State, tried
 from aggregator.output.journal import Journal
 from aggregator.output.manifest import JOURNAL_PATH, MANIFEST_PATH, MARK_PATH, OWN_FOLDER, Manifest, ManifestEntry
 from aggregator.output.obstacles import reason
@@ -49,7 +49,7 @@ class OutputFolder(Publisher):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        self.path = path
+        self.path: Path = path
         self._stamp: _Stamp | None = None
 
     def is_unchanged(self) -> bool:
@@ -89,8 +89,6 @@ class OutputFolder(Publisher):
                     raw = tree.read(JOURNAL_PATH)
                 yield _OpenFolder(self.path, tree, before, Journal(raw, self._remembered))
                 self._stamp = self._read_stamp()
-        except Timeout:
-            raise PublishError(f"another process has been writing to {folder} for more than {LOCK_WAIT_S} s") from None
         except OSError as error:
             # an error of a single document is a problem of its feed; relative names are our own files
             path = Path(error.filename) if os.path.isabs(error.filename or "") else folder / OWN_FOLDER
@@ -181,27 +179,17 @@ class _OpenFolder(Destination):
 
     def place(self, staged: Iterable[Staged]) -> Iterator[tuple[Staged, ManifestEntry | PlaceError]]:
         for document in staged:
-            try:
-                self._place(document)
-            except PlaceError as error:
-                yield document, error
-            else:
-                yield document, document.entry
+            yield document, tried(self._place, document)
 
     def delete(self, paths: Iterable[str]) -> Iterator[tuple[str, PlaceError | None]]:
         for path in paths:
-            try:
-                self._delete(path)
-            except PlaceError as error:
-                yield path, error
-            else:
-                yield path, None
+            yield path, tried(self._delete, path)
 
     def replace_manifest(self, body: bytes) -> None:
         self._tree.replace(MANIFEST_PATH, body)
 
     def complete(self, files: Mapping[str, ManifestEntry]) -> None:
-        self.journal.complete(files)
+        self.journal.forget(files)
         self._store_journal()
 
     def _store_journal(self) -> None:
@@ -228,13 +216,14 @@ class _OpenFolder(Destination):
         body = self._tree.read(path)
         return body is not None and self.journal.has_begun(path, body)
 
-    def _place(self, staged: Staged) -> None:
+    def _place(self, staged: Staged) -> ManifestEntry:
         path = staged.path
         with self._explained(path, "written"):
             self._tree.make_folder(path.rpartition("/")[0])
             if staged.is_new and self._tree.kind(path) is not None:  # created since the comparison
                 raise InTheWayError(path)
             self._tree.take(self._staging, staged.name, path, staged.entry.modified)
+        return staged.entry
 
     def _delete(self, path: str) -> None:
         """Deletes our file, and folders that are empty afterwards."""
@@ -270,20 +259,17 @@ class _OpenFolder(Destination):
         return next((folder for folder in folders if self._tree.kind(folder) not in (None, stat.S_IFDIR)), None)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> AbstractContextManager[object]:
+    """Locks the folder until the end of the block."""
     lock = folder / OWN_FOLDER / "lock"
-    held = FileLock(lock, timeout=LOCK_WAIT_S)
     try:
-        held.acquire()
+        return FileLock(lock, timeout=LOCK_WAIT_S).acquire()
+    except Timeout:
+        raise PublishError(f"another process has been writing to {folder} for more than {LOCK_WAIT_S} s") from None
     except OSError as error:
         if error.filename:
             raise
         raise PublishError(reason(lock, "locked", error, folder)) from error
-    try:
-        yield
-    finally:
-        held.release()
 
 
 @cache

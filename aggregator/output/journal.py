@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 
-from aggregator.output.manifest import Digests, ManifestEntry, digest_of, encode_journal, parse_journal
+from aggregator.output.manifest import FORMAT, Digests, ManifestEntry, digest_of, dump, is_inside
 
 
 class Journal:
@@ -12,7 +13,7 @@ class Journal:
     that this process wrote before the manifest was lost."""
 
     def __init__(self, raw: bytes | None, remembered: Mapping[str, Iterable[str]]) -> None:
-        self._stored: Digests = parse_journal(raw) if raw else {}
+        self._stored: Digests = _parse(raw) if raw else {}
         self._files = {path: set(digests) for path, digests in self._stored.items()}
         for path, digests in remembered.items():
             self._files.setdefault(path, set()).update(digests)
@@ -39,13 +40,9 @@ class Journal:
             if path in files and digests == {files[path].digest}:
                 del self._files[path]
 
-    def forget(self, path: str) -> None:
-        """Removes a file that was deleted."""
-        self._files.pop(path, None)
-
-    def complete(self, manifest_paths: Iterable[str]) -> None:
-        """Removes what the manifest names now."""
-        for path in manifest_paths:
+    def forget(self, paths: Iterable[str]) -> None:
+        """Removes files that the manifest names now, or that were deleted."""
+        for path in paths:
             self._files.pop(path, None)
 
     @property
@@ -56,4 +53,16 @@ class Journal:
     def encode(self, **more: str) -> bytes:
         """The journal as JSON, which is stored then; `more` keys are for people."""
         self._stored = {path: set(digests) for path, digests in self._files.items()}
-        return encode_journal(self._files, **more)
+        listed = {path: sorted(digests) for path, digests in sorted(self._files.items())}
+        return dump({"format": FORMAT, **more, "files": listed}).encode()
+
+
+def _parse(raw: bytes) -> Digests:
+    """The files of an unfinished publish; empty if the journal cannot be used."""
+    try:
+        data = json.loads(raw)
+        if data["format"] == FORMAT:
+            return {path: set(digests) for path, digests in data["files"].items() if is_inside(path)}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return {}

@@ -7,7 +7,7 @@ manifest does not name yet, so that the next publish knows them as ours after a 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -21,7 +21,8 @@ MARK_PATH = f"{OWN_FOLDER}/leader"
 """Says which process that has a lease publishes there: the token of the lease."""
 Digests = dict[str, set[str]]
 """Paths -> the digests of what may have been written there."""
-_dump = partial(json.dumps, ensure_ascii=False)
+dump = partial(json.dumps, ensure_ascii=False)
+"""Writes JSON for people."""
 
 
 class ManifestEntry(NamedTuple):
@@ -84,7 +85,7 @@ def _parse_manifest(raw: bytes) -> Manifest:
     try:
         data = json.loads(raw)
         if data["format"] == FORMAT:
-            files = {path: _parse_entry(entry) for path, entry in data["files"].items() if _is_inside(path)}
+            files = {path: _parse_entry(entry) for path, entry in data["files"].items() if is_inside(path)}
             return Manifest(data["store"], data["fingerprint"], files, tuple(data["gone"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("it is damaged") from error
@@ -109,36 +110,18 @@ class ManifestEncoder:
         """The manifest as JSON, with more keys, which only people read."""
         known, files = self._entries, manifest.files
         self._texts |= {
-            path: f"{_dump(path)}: {_dump(entry.data())}"
-            for path, entry in files.items()
-            if known.get(path) is not entry
+            path: f"{dump(path)}: {dump(entry.data())}" for path, entry in files.items() if known.get(path) is not entry
         }
         if files.keys() != known.keys():
             self._texts = {path: self._texts[path] for path in sorted(files)}
         self._entries = dict(files)
-        head = _dump({"format": FORMAT, "store": manifest.store, "fingerprint": manifest.fingerprint, **more})
+        head = dump({"format": FORMAT, "store": manifest.store, "fingerprint": manifest.fingerprint, **more})
         listed = ", ".join(self._texts.values())
-        raw = f'{head[:-1]}, "files": {{{listed}}}, "gone": {_dump(manifest.removed)}}}'.encode()
+        raw = f'{head[:-1]}, "files": {{{listed}}}, "gone": {dump(manifest.removed)}}}'.encode()
         _Latest.known = raw, manifest
         return raw
 
 
-def parse_journal(raw: bytes) -> Digests:
-    """The files of an unfinished publish; empty if the journal cannot be used."""
-    try:
-        data = json.loads(raw)
-        if data["format"] == FORMAT:
-            return {path: set(digests) for path, digests in data["files"].items() if _is_inside(path)}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    return {}
-
-
-def encode_journal(files: Mapping[str, Iterable[str]], **more: str) -> bytes:
-    """The journal as JSON, with more keys, which only people read."""
-    listed = {path: sorted(digests) for path, digests in sorted(files.items())}
-    return _dump({"format": FORMAT, **more, "files": listed}).encode()
-
-
-def _is_inside(path: str) -> bool:
+def is_inside(path: str) -> bool:
+    """Whether a path leads to a file of the folder."""
     return not any(part in ("", ".", "..") or "\0" in part for part in path.split("/"))

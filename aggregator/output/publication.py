@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from aggregator.documents import FEED_NAMES, OPTIONAL, is_archive_page
 from aggregator.model import Document
@@ -142,14 +143,18 @@ class Publication:
             self._has_begun = True
 
     def _place_all(self) -> None:
-        """Archive pages first, because what leaves a feed must be in its archive by then."""
-        pages = [staged for staged in self._staged if is_archive_page(staged.path)]
-        for group in (pages, [staged for staged in self._staged if not is_archive_page(staged.path)]):
+        """New documents first, because others name them; and archive pages, because what leaves a feed must be in its
+        archive by then."""
+
+        def order(staged: Staged) -> tuple[bool, bool]:
+            return not staged.is_new, not is_archive_page(staged.path)
+
+        for _, group in groupby(sorted(self._staged, key=order), order):
             for staged, placed in self._destination.place(self._placeable(group)):
                 PROGRESS.show()
                 self._note(staged, placed)
 
-    def _placeable(self, group: list[Staged]) -> Iterator[Staged]:
+    def _placeable(self, group: Iterable[Staged]) -> Iterator[Staged]:
         """The documents, but none that must wait for another one."""
         for staged in group:
             if self._destination.may_stop_anywhere:
@@ -172,9 +177,12 @@ class Publication:
     # delete
 
     def delete_obsolete(self) -> None:
-        """Deletes our files that no target has."""
+        """Deletes our files that no target has: feeds before the pages that they name."""
         expected = {path for target in self._targets.values() for path in target.paths}
-        obsolete = sorted({*self.files, *self._destination.journal.paths()} - expected)
+        obsolete = sorted(
+            {*self.files, *self._destination.journal.paths()} - expected,
+            key=lambda path: (is_archive_page(path), path.endswith(".html"), path),
+        )
         if obsolete:
             self._begin()
         for path, error in self._destination.delete(obsolete):
@@ -182,7 +190,7 @@ class Publication:
             if error is not None:
                 self._fail(self.files[path].feed if path in self.files else path, path, error)
                 continue
-            self._destination.journal.forget(path)
+            self._destination.journal.forget((path,))
             if self.files.pop(path, None) is not None:
                 self.published.deleted.append(path)
 

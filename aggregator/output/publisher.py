@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from aggregator.output.destination import Destination
 from aggregator.output.manifest import (
@@ -26,9 +27,12 @@ class Publisher(ABC):
     """How long a document may be missing before it is noticed."""
     compares_with_scans: bool
     """Whether a scan of everything compares everything here too."""
+    path: Path | None = None
+    """The folder; None for a bucket."""
 
     def __init__(self, where: str) -> None:
         self.where = where
+        self.cast = ""  # what all documents depend on besides the settings
         self.had_other_store = False  # the last publish found documents of another store
         self._manifest = EMPTY_MANIFEST
         # Why the manifest cannot be used, if it cannot.
@@ -95,11 +99,16 @@ class Publisher(ABC):
             check_writer()
             if mark:
                 destination.mark(mark)
-            before, fingerprint = destination.before, self._fingerprint(fingerprint)
+            before, fingerprint = destination.before, f"{fingerprint}{self.cast}"
             publication = Publication(
                 self.where, destination, targets, check_stop, check_writer, full=full, ended=ended
             )
-            problems = self._manifest_problems()
+            problems = []
+            if self._damage:
+                problems.append(
+                    f"{self.where}/{MANIFEST_PATH} cannot be used: {self._damage} (it is written again; files with"
+                    " other bytes than the documents in their place are left alone from now on)"
+                )
             self.had_other_store = before.store not in ("", store_id)
             is_other = (before.store, before.fingerprint) != (store_id, fingerprint)
             if dirty := publication.dirty_targets(all_dirty=is_other):
@@ -123,19 +132,6 @@ class Publisher(ABC):
     def _opened(self, *, full: bool) -> AbstractContextManager[Destination]:
         """The place, locked; errors of the block become PublishError."""
 
-    def _fingerprint(self, fingerprint: str) -> str:
-        """The digest of the settings that all documents depend on."""
-        return fingerprint
-
     def _extra_keys(self) -> dict[str, str]:
         """Keys of the manifest that only people read."""
         return {}
-
-    def _manifest_problems(self) -> list[str]:
-        problems = []
-        if self._damage:
-            problems.append(
-                f"{self.where}/{MANIFEST_PATH} cannot be used: {self._damage} (it is written again; files with other"
-                " bytes than the documents in their place are left alone from now on)"
-            )
-        return problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
 
@@ -23,7 +23,7 @@ class SealedDocuments:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder, self._closing = folder, ExitStack()
+        self._folder = folder
         self._file: IO[bytes] | None = None
         self._places: dict[tuple[str, str], int] = {}
         self._has_room = True
@@ -59,14 +59,14 @@ class SealedDocuments:
         return documents
 
     def _close(self) -> None:
-        self._file, self._has_room = None, False
+        file, self._file, self._has_room = self._file, None, False
         self._places.clear()
-        with suppress(OSError):  # closing writes what is left in the buffer
-            self._closing.close()
+        if file is not None:
+            with suppress(OSError):  # closing writes what is left in the buffer
+                file.close()
 
     def _open(self) -> IO[bytes]:
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
-        file = tempfile.TemporaryFile(dir=self._folder, prefix=".aggregator-")  # noqa: SIM115 - `_closing` does it
-        self._file = self._closing.enter_context(file)
-        return file
+        self._file = tempfile.TemporaryFile(dir=self._folder, prefix=".aggregator-")  # noqa: SIM115 - `_close` does it
+        return self._file

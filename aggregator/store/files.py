@@ -61,14 +61,14 @@ def recheck_below(writer: Writer, source: Source, folder: str) -> None:
         connection.execute(update(file).where(*_below(source, folder)).values(recheck=True))
 
 
-def dropped_sources(connection: Connection, names: Sequence[str]) -> list[str]:
+def dropped_sources(connection: Connection, sources: Sequence[Source]) -> list[str]:
     """The sources with records in the store that the config no longer names.
 
     Raises SourceRenamedError if the config also names a source that is new to the store. That is a renamed source: all
     its records would get new ids, and subscribers would get them again.
     """
     theirs = select(file.c.path).where(file.c.source == source_table.c.name, file.c.state != FileState.REMOVED).exists()
-    seen = set(connection.scalars(select(source_table.c.name)))
+    names, seen = [source.name for source in sources], set(connection.scalars(select(source_table.c.name)))
     others = seen.difference(names)
     with_files = select(source_table.c.name).where(source_table.c.name.in_(others), theirs)
     dropped = sorted(connection.scalars(with_files)) if others else []

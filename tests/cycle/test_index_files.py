@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from collections.abc import Callable
@@ -298,6 +299,19 @@ def test_check_tells_a_broken_index_file_once(site: SiteFolder) -> None:
 
     assert len(lines) == 1
     assert "lab/_index.md:3:10: 'cascade' is not a map" in lines[0]
+
+
+def test_a_records_folder_that_cannot_be_listed_for_index_files_is_named(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blog = Blog(site, watching=False)
+    blog.page("a.md")
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderFiles, "index_names", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+        assert blog.run(NOON) == []
+    (problem,) = site.problems()
+    assert "a.md: what the records folder hands down to it is unknown: cannot be read: Input/output error" in problem
+    assert blog.run(LATER) == ["a.md"]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, MemoryError])

@@ -16,10 +16,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from urllib.parse import urljoin
 
 import pytest
 from commands import Shop, eventually
 from conftest import NOBODY, SiteFolder, other_user
+from filelock import FileLock
 
 from aggregator import render, threads
 from aggregator.errors import PublishError, RenderError
@@ -31,6 +33,7 @@ from aggregator.output.tree import Tree
 from aggregator.threads import Threads
 
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
+BASE = "https://feeds.example.org/"
 DATE = {"publishedDateTime": "2024-05-01T08:00:00Z"}
 DOCUMENTS = {"rss.xml", "atom.xml", "feed.json", "index.html"}
 KILLED = """
@@ -319,6 +322,20 @@ def test_an_output_folder_that_cannot_be_made_is_to_be_made_and_nothing_beside_i
         assert shared.run(DAY).problems == ()
 
 
+def test_an_output_folder_that_another_process_writes_is_a_problem(
+    plain: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "LOCK_WAIT_S", 0.1)
+    plain.record("new.md", **DATE)
+    with FileLock(plain.output / ".aggregator" / "lock"):
+        (problem,) = plain.run(LATER).problems
+    assert problem.startswith(
+        f"another process has been writing to {plain.output} for more than 0.1 s (nothing is lost"
+    )
+    assert plain.run(LATER).problems == ()
+    assert "new.md" in plain.titles()
+
+
 def test_many_folders_that_cannot_be_written_are_few_problems(shared: SiteFolder) -> None:
     for number in range(30):
         shared.record(f"topic{number}.md", topics=[f"Topic {number}"], **DATE)
@@ -465,6 +482,51 @@ def test_an_obsolete_file_of_a_killed_build_is_deleted(shop: Shop) -> None:
     shop.configure(output="pages = false")
     assert shop.run("build").returncode == 0
     assert [path for path in shop.files(shop.output) if path.endswith("index.html")] == []
+
+
+def dead_links(output: Path, starts: Iterable[str], kind: str) -> set[tuple[str, str]]:
+    """The missing documents that a reader of `starts` is led to by documents of a kind, each with who names it."""
+    dead, waiting, seen = set[tuple[str, str]](), list(starts), set[str]()
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.endswith(kind) or not (output / path).is_file():
+            continue
+        seen.add(path)
+        for link in re.findall(r'(?:href|src)="([^"#?]+)', (output / path).read_text()):
+            target = urljoin(f"{BASE}{path}", link)
+            if target.startswith(BASE):
+                named = target.removeprefix(BASE)
+                named += "index.html" * (named.endswith("/") or not named)
+                waiting.append(named)
+                dead |= set() if (output / named).is_file() or named == "search" else {(path, named)}
+    return dead
+
+
+@pytest.mark.parametrize("kind", ["ml", ".xml"])
+def test_no_published_document_ever_names_a_missing_one(
+    plain: SiteFolder, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    config = '[output]\narchive = true\nlimit = 1\nmin_stay = "0s"\n'
+    plain.run_with(config, NOON)
+    starts = [path for path in plain.documents() if path.endswith("atom.xml")]
+    dead = []
+
+    def then_looking(method: Callable[..., None]) -> Callable[..., None]:
+        def call(*given: object) -> None:
+            method(*given)
+            dead.extend(dead_links(plain.output, ["index.html", *starts], kind))
+
+        return call
+
+    for name in ("take", "remove"):
+        monkeypatch.setattr(Tree, name, then_looking(getattr(Tree, name)))
+    before = set(plain.documents())
+    plain.record("new.md", topics=["Energy", "Zeta"], **DATE)
+    plain.run(LATER)
+    if kind == ".xml":  # whoever has a page of a feed that ends may see that it has ended
+        plain.run_with(f"{config}[topics]\nauto = false", LATER)
+    assert before ^ set(plain.documents())
+    assert dead == []
 
 
 # links
