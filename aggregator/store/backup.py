@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sqlite3
@@ -76,6 +77,7 @@ def restore(url: str, backup: Path) -> Path | None:
     if path.exists() and backup.exists() and backup.samefile(path):
         raise StoreError(f"{backup} is the store itself (name the file of a backup)")
     _check_backup(backup)
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept: Path | None = None
     try:
@@ -135,8 +137,7 @@ def _require_sqlite(url: str, command: str, file: Path, first: str = "") -> Path
 def _check_target(path: Path, target: Path) -> None:
     """Raises StoreError if a backup must not replace the file at `target`."""
     try:
-        with target.open("rb") as file:
-            head = file.read(len(HEADER) + 4)
+        head = _read_head(target)
         if target.samefile(path):
             raise StoreError(f"{target} is the store itself (name another file)")
     except FileNotFoundError:
@@ -147,6 +148,14 @@ def _check_target(path: Path, target: Path) -> None:
         raise StoreError(
             f"{target} is not an earlier backup of this store, so it is not overwritten (name another file)"
         )
+
+
+def _read_head(file: Path) -> bytes:
+    """The first bytes of a file. Raises OSError, also for a device, and for a pipe without waiting for its writer."""
+    if not (file.is_dir() or stat.S_ISREG(file.stat().st_mode)):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    with file.open("rb") as opened:
+        return opened.read(len(HEADER) + 4)
 
 
 def _is_in_one_file(head: bytes) -> bool:
@@ -167,7 +176,7 @@ def _is_backup(path: Path, target: Path) -> bool:
 def _check_backup(backup: Path) -> None:
     """Raises StoreError unless the file is a whole store of this or an earlier schema."""
     try:
-        backup.open("rb").close()
+        _read_head(backup)
     except OSError as error:
         raise StoreError(f"{backup} cannot be read: {error.strerror} (name the file of a backup)") from None
     with _wrapped(f"{backup} cannot be read"), closing(_open_to_read(backup)) as connection:
@@ -278,17 +287,18 @@ def _keep_rights(new: Path, path: Path) -> None:
 @contextmanager
 def _complete_file(target: Path) -> Iterator[Path]:
     """A new private file beside `target`, which takes its place once the block has filled it. Deletes what earlier
-    processes left there."""
-    new = target.with_name(f".{target.name}.new-{os.getpid()}")
+    processes left there. A link stays, and leads to the new file."""
+    place = Path(os.path.realpath(target))
+    new = place.with_name(f".{place.name}.new-{os.getpid()}")
     is_placed = False
     try:
-        _remove_left(target)
+        _remove_left(place)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         yield new
         _sync(new)
-        new.replace(target)
+        new.replace(place)
         is_placed = True
-        _sync(target.parent)
+        _sync(place.parent)
     except OSError as error:
         what = "is in place, but may be lost if the machine stops now" if is_placed else "cannot be written"
         raise StoreError(f"{target} {what}: {error.strerror or type(error).__name__}") from error

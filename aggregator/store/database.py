@@ -7,17 +7,34 @@ from __future__ import annotations
 
 import logging
 import os
+import pkgutil
 import shlex
 import sqlite3
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, ExceptionContext, Select, Table, create_engine, event, make_url, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    ExceptionContext,
+    Select,
+    Table,
+    column,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    make_url,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -118,9 +135,29 @@ class Store:
     def prepare(self, *, create: bool) -> None:
         """Checks the schema; with `create` the tables are made or migrated if necessary. Raises what `open_store`
         raises."""
-        with _wrapped(self._path, f"the store at {self.place} cannot be used", self.place):
-            _check_schema(self.engine, create=create)
+        version = self.schema_version()
+        if version != SCHEMA and create:
+            with self._wrapped_use():
+                _bring_up(self.engine)
+        elif version is None:
+            raise StoreMissingError("the store is not ready yet (run: aggregator build)")
+        elif version != SCHEMA:
+            raise StoreError(
+                f"the store was made by an older version of this program (schema {version}, this one has {SCHEMA}); it"
+                " is upgraded when the service starts, or by aggregator build (aggregator build --dry-run shows what"
+                " changes)"
+            )
         self._identity = self._read_identity()
+
+    def schema_version(self) -> str | None:
+        """The newest migration that the store has; None for a new store. Raises StoreNewerError if this program does
+        not know it, and StoreDamagedError."""
+        with self._wrapped_use(), self.engine.connect() as connection, connection.begin():
+            version = read_schema_version(connection)
+            if self.is_shared and version is not None:
+                _check_keys(connection, is_current=version == SCHEMA)
+        check_version(version, "the store")
+        return version
 
     def check_in_place(self) -> None:
         """Raises StoreError if SQLite's file was deleted or replaced.
@@ -146,6 +183,9 @@ class Store:
     def close(self) -> None:
         """Closes all connections."""
         self.engine.dispose()
+
+    def _wrapped_use(self) -> AbstractContextManager[None]:
+        return _wrapped(self._path, f"the store at {self.place} cannot be used", self.place)
 
     def _read_identity(self) -> tuple[int, int] | None:
         """Device and inode of SQLite's file; None without one."""
@@ -198,13 +238,13 @@ def sqlite_path(url: str) -> Path | None:
 
 def copy_store(url: str, folder: Path) -> Store:
     """A copy of the store at `url` for a rehearsal, as a new SQLite file in `folder`; an empty store if there is none.
-    The original is only read."""
-    copy = open_store(f"sqlite:///{folder / 'copy.db'}", create=True)
+    The original is only read; the copy of an older one is migrated."""
+    copy = name_store(f"sqlite:///{folder / 'copy.db'}", create=True)
     try:
-        with closing(open_store(url, create=False)) as origin:
-            (_back_up if origin.engine.dialect.name == "sqlite" else _copy_rows)(origin, copy)
-    except StoreMissingError:
-        pass
+        with suppress(StoreMissingError), closing(name_store(url, create=False)) as origin:
+            if origin.schema_version() is not None:
+                (_copy_rows if origin.is_shared else _back_up)(origin, copy)
+        copy.prepare(create=True)
     except BaseException:
         copy.close()
         raise
@@ -221,13 +261,21 @@ def _back_up(origin: Store, copy: Store) -> None:
 
 
 def _copy_rows(origin: Store, copy: Store) -> None:
+    """Copies all rows into tables of the same schema, without the lease."""
     with origin.snapshot() as theirs, copy.engine.begin() as ours:
-        for table in metadata.sorted_tables:
-            if table.name == "lease":
+        version = read_schema_version(theirs)
+        if version == SCHEMA:
+            _make_tables(ours)
+        else:
+            migrate(ours, str(version))
+        schema = inspect(ours)
+        for name in schema.get_table_names():
+            if name in ("alembic_version", "lease"):
                 continue
-            rows = theirs.execute(table.select().execution_options(yield_per=1000))
+            copied = table(name, *(column(found["name"]) for found in schema.get_columns(name)))
+            rows = theirs.execute(select(copied).execution_options(yield_per=1000))
             for batch in rows.mappings().partitions():
-                ours.execute(table.insert(), [dict(row) for row in batch])
+                ours.execute(insert(copied), [dict(row) for row in batch])
 
 
 def make_engine(url: str, *, create: bool) -> Engine:
@@ -328,21 +376,6 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', '')}")
 
 
-def _check_schema(engine: Engine, *, create: bool) -> None:
-    with engine.connect() as connection, connection.begin():
-        version = read_schema_version(connection)
-        if connection.dialect.name == "postgresql" and version is not None:
-            _check_keys(connection, is_current=version == SCHEMA)
-    if version == SCHEMA:
-        return
-    check_version(version, "the store")
-    if not create and version is None:
-        raise StoreMissingError("the store is not ready yet (run: aggregator build)")
-    if not create:
-        raise StoreError("the store is not ready yet (run: aggregator build)")
-    _bring_up(engine)
-
-
 def _check_keys(connection: Connection, *, is_current: bool) -> None:
     """Raises StoreDamagedError if a table lacks its primary key or the index of a unique column, as after a restore
     that was cut off: rows could be there twice. Only PostgreSQL restores tables one by one. A store of an older schema
@@ -409,18 +442,7 @@ def _bring_up(engine: Engine) -> None:
         elif version != SCHEMA:
             if (holder := read_holder(connection)) is not None:
                 raise StoreHeldError(holder, hint="it runs an older version, so stop it; then the store is upgraded")
-            _migrate_known(connection, version)
-
-
-def _migrate_known(connection: Connection, version: str) -> None:
-    """Migrates to the newest schema. Raises StoreDamagedError if no version of the program had the schema `version`."""
-    from alembic.util import CommandError
-
-    try:
-        migrate(connection, "head")
-    except CommandError:
-        place = _place_of(connection.engine)
-        raise StoreDamagedError(f"the store at {place} has an unknown schema, {version} ({_RESTORE})") from None
+            migrate(connection)
 
 
 def _make_tables(connection: Connection) -> None:
@@ -428,30 +450,42 @@ def _make_tables(connection: Connection) -> None:
     from aggregator.store.indexes import indexes_of
     from aggregator.store.views import create_views
 
-    for table in metadata.sorted_tables:
-        connection.execute(CreateTable(table))
+    for made in metadata.sorted_tables:
+        connection.execute(CreateTable(made))
     for index in indexes_of(connection.dialect.name):
         connection.execute(CreateIndex(index))
-    key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
-    connection.execute(text(f"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key})"))
-    connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": SCHEMA})
+    _write_schema_version(connection, SCHEMA)
     create_views(connection)
 
 
-def migrate(connection: Connection, revision: str) -> None:
-    """Migrates to a revision, in the transaction of `connection`. Only the newest one has views."""
-    from alembic import command
-    from alembic.config import Config
+def migrate(connection: Connection, schema: str = SCHEMA) -> None:
+    """Migrates to a schema, in the transaction of `connection`. Only the newest one has views. Raises
+    StoreDamagedError if no version of the program had the schema."""
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext
 
-    from aggregator.store.views import create_views, drop_views
+    from aggregator.store.migrations import versions
+    from aggregator.store.views import create_views
 
-    config = Config()
-    config.set_main_option("script_location", "aggregator.store:migrations")
-    config.attributes["connection"] = connection
-    drop_views(connection)
-    command.upgrade(config, revision)
-    if read_schema_version(connection) == SCHEMA:
+    names = {module.name[:4]: module.name for module in pkgutil.iter_modules(versions.__path__)}
+    present = read_schema_version(connection) or ""
+    if unknown := {present, schema}.difference(names, [""]):
+        what = f"an unknown schema, {unknown.pop()}"
+        raise StoreDamagedError(f"the store at {_place_of(connection.engine)} has {what} ({_RESTORE})")
+    with Operations.context(MigrationContext.configure(connection)):
+        for number, name in sorted(names.items()):
+            if present < number <= schema:
+                import_module(f"{versions.__name__}.{name}").upgrade()
+    _write_schema_version(connection, schema)
+    if schema == SCHEMA:
         create_views(connection)
+
+
+def _write_schema_version(connection: Connection, schema: str) -> None:
+    key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
+    connection.execute(text(f"CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL, {key})"))
+    connection.execute(text("DELETE FROM alembic_version"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:schema)"), {"schema": schema})
 
 
 _FULL = "database or disk is full"

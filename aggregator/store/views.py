@@ -1,8 +1,8 @@
 """The views for people who query the store: docs/queries.md. Their columns are a contract; the tables are not.
 
-Only new stores and migrations import this. Migrations change tables below the views, so the views are dropped before
-them and made again after them. So a view that is new or changed needs a new migration, even an empty one, or stores
-that exist do not get it.
+Only new stores and migrations import this. After migrations the views are replaced, so that PostgreSQL keeps what was
+granted on them and the views above them; a migration that changes a column below them drops them first. A view that is
+new or changed needs a new migration, even an empty one, or stores that exist do not get it.
 """
 
 from __future__ import annotations
@@ -47,15 +47,12 @@ class _Postgresql:
 
 
 def create_views(connection: Connection) -> None:
-    """Makes the views."""
+    """Makes the views, or replaces those of an earlier version."""
+    is_sqlite = connection.dialect.name == "sqlite"
     for name, query in _queries(connection.dialect.name).items():
-        connection.exec_driver_sql(f"CREATE VIEW {name} AS {query}")
-
-
-def drop_views(connection: Connection) -> None:
-    """Removes the views, if they are there."""
-    for name in reversed(_queries(connection.dialect.name)):
-        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+        if is_sqlite:
+            connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE {'' if is_sqlite else 'OR REPLACE '}VIEW {name} AS {query}")
 
 
 def _queries(dialect: str) -> dict[str, str]:

@@ -237,6 +237,32 @@ def test_a_backup_replaces_no_database_but_an_earlier_backup_of_its_store(
     back_up(mine.url, backup)
 
 
+def test_a_pipe_is_neither_backup_nor_target_and_nobody_waits_for_it(newsroom: Shop, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for command, what in (("backup", "written: it is no regular file"), ("restore", "read: it is no regular file")):
+        assert f"{pipe} cannot be {what} (name " in do(newsroom, command, str(pipe), code=2)
+    assert pipe.is_fifo()
+
+
+def test_a_store_and_a_backup_behind_links_are_replaced_where_they_are(newsroom: Shop, tmp_path: Path) -> None:
+    store, link, disk = store_of(newsroom), tmp_path / "kept.db", tmp_path / "disk"
+    disk.mkdir()
+    link.symlink_to(disk / "kept.db")
+    store.rename(disk / "store.db")
+    store.symlink_to(disk / "store.db")
+    for _ in range(2):
+        do(newsroom, "backup", str(link))
+    assert query(disk / "kept.db", "SELECT count(*) FROM entry") == (30,)
+    shown = do(newsroom, "restore", str(link))
+
+    assert link.is_symlink()
+    assert store.is_symlink()
+    (kept,) = disk.glob("store.db.before-*")
+    assert f"the store before it is kept as {kept}" in shown
+    assert (query(kept, LATER), query(store, LATER)) == ((0,), (0,))
+
+
 def test_a_backup_for_which_there_is_no_room_names_its_file(newsroom: Shop, tmp_path: Path) -> None:
     url, backup = f"sqlite:///{store_of(newsroom)}", tmp_path / "kept.db"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

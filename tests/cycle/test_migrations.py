@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,9 +14,11 @@ from conftest import SITE_ID, SiteFolder, at
 from documents import archive_ids, feed_updated, pages
 from sqlalchemy import LargeBinary, MetaData, create_engine, text
 
+from aggregator.errors import StoreError
 from aggregator.ids import IdMint
+from aggregator.rehearsal import rehearse
 from aggregator.store import migrations
-from aggregator.store.database import migrate
+from aggregator.store.database import migrate, open_store
 from aggregator.store.session import to_us
 
 pytestmark = pytest.mark.both_databases
@@ -266,6 +269,44 @@ def test_after_an_upgrade_a_feed_sees_that_its_archive_continues_elsewhere(make_
     assert continued != older
 
 
+@pytest.mark.parametrize("revision", BEGINS)
+def test_an_upgrade_can_be_rehearsed_before(make_old: MakeOld, revision: str) -> None:
+    kept, tables = ("0006", released()) if revision >= "0006" else ("0001", json.loads(FIRST.read_bytes()))
+    site = make_old(kept, tables, revision=revision)
+    site.record("21.md", title="New", publishedDateTime=NOON.isoformat())
+    site.remove("16.md")
+    with site.untouched(), rehearse(site.load_config(), NOON + 5 * HOUR, scan=True) as rehearsal:
+        moves = {feed.slug: feed for feed in rehearsal.moves()}
+    with pytest.raises(StoreError, match=f"older version .* .schema {revision}, .* --dry-run"):
+        open_store(site.url, create=False)
+    assert [title for _, title in moves["all"].joins] == ["New"]
+    result = site.run(NOON + 5 * HOUR)
+    assert (result.new, result.removed) == (1, 1)
+
+
+def test_an_upgrade_keeps_what_was_granted_on_views_and_the_views_above_them(
+    make_store_url: Callable[[str], str],
+) -> None:
+    store = open_store(make_store_url("postgresql"), create=True)
+    role = f"reports_{uuid.uuid4().hex}"
+    with store.engine.begin() as connection:
+        for statement in (
+            f"CREATE ROLE {role}",
+            f"GRANT SELECT ON feed_entries TO {role}",
+            "CREATE VIEW mine AS SELECT slug, title FROM feed_entries JOIN published_entries ON id = entry_id",
+            "ALTER TABLE feed DROP COLUMN older",
+            "UPDATE alembic_version SET version_num = '0017'",
+        ):
+            connection.execute(text(statement))
+    store.prepare(create=True)
+    with store.engine.begin() as connection:
+        assert connection.scalar(text(f"SELECT has_table_privilege('{role}', 'feed_entries', 'SELECT')"))
+        assert connection.execute(text("SELECT * FROM mine")).all() == []
+        connection.execute(text(f"DROP OWNED BY {role}"))
+        connection.execute(text(f"DROP ROLE {role}"))
+    store.close()
+
+
 def test_an_upgraded_store_has_the_views_and_files_are_rejected_since_their_last_change(
     make_site: Callable[..., SiteFolder], store_url: str
 ) -> None:
@@ -324,7 +365,7 @@ def test_an_upgrade_drops_what_workers_of_a_cluster_left_and_no_other_table(
         connection.execute(text(f"CREATE TABLE staged_{'2' * 32} (path TEXT)"))  # workers wrote into unlogged ones
     with engine.begin() as worker, engine.begin() as connection:
         worker.execute(text(f"INSERT INTO {busy} VALUES ('a.md')"))
-        migrate(connection, "head")
+        migrate(connection)
     names = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'staged%'"
     with engine.begin() as connection:
         assert set(connection.scalars(text(names))) == {busy, *others, f"staged_{'2' * 32}"}

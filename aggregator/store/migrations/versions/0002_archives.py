@@ -3,9 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
-
 UNSEALED = sa.text("left_at IS NULL AND page IS NULL")
 SEALED = sa.text("page IS NOT NULL")
 KEY = sa.BigInteger().with_variant(sa.Integer(), 'sqlite')

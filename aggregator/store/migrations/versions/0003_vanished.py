@@ -3,9 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
-
 VANISHED = sa.text("gone_at IS NOT NULL AND state <> 4")
 
 

@@ -5,9 +5,6 @@ import time
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
-
 
 def upgrade() -> None:
     op.add_column("feed", sa.Column("left_out", sa.Text(), nullable=True))

@@ -5,9 +5,6 @@ import uuid
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
-
 
 def upgrade() -> None:
     op.add_column("feed", sa.Column("uid", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=True))

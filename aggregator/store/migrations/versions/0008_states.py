@@ -3,9 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
-
 STATES = {
     "file": {0: "read", 1: "rejected", 2: "unfinished", 3: "duplicate", 4: "removed"},
     "entry": {0: "hidden", 1: "scheduled", 2: "published"},

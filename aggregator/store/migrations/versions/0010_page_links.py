@@ -3,9 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0008"
-
 
 def upgrade() -> None:
     is_sqlite = op.get_bind().dialect.name == "sqlite"

@@ -3,9 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
-
 
 def upgrade() -> None:
     text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")

@@ -3,9 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
-
 
 def upgrade() -> None:
     op.add_column("file", sa.Column("rejected_at", sa.BigInteger()))

@@ -3,9 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
-
 
 def upgrade() -> None:
     op.add_column('entry', sa.Column('stories_at', sa.BigInteger(), nullable=True))

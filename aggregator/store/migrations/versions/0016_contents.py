@@ -4,9 +4,6 @@ those that are public before the date that they state."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0016"
-down_revision = "0015"
-
 
 def upgrade() -> None:
     op.create_index('entry_content', 'entry', ['content_hash'], unique=False)

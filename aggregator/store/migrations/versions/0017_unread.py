@@ -3,9 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
-
 
 def upgrade() -> None:
     op.add_column('file', sa.Column('unread', sa.Text(), nullable=True))
