@@ -101,28 +101,30 @@ class _Expander:
         if self._is_part:
             tags += self._missing_ends(tags, ends)
             ends = self._pair(tags)
-        frames = [(_Tag("start", "", 0, 0), list[str]())]  # the pairs that are open
+        opened: list[_Tag] = []
+        texts: list[list[str]] = [[]]  # inside of each open pair, the outermost first
         done = 0
         deep = 0  # open pairs beyond MAX_DEPTH
         for index, tag in enumerate(tags):
-            frames[-1][1].append(self._body[done : tag.start])
+            texts[-1].append(self._body[done : tag.start])
             done = tag.end
             if tag.kind == "text":
-                frames[-1][1].append(tag.text)
+                texts[-1].append(tag.text)
             elif index not in ends:
-                frames[-1][1].append(self._show_alone(tag))
+                texts[-1].append(self._show_alone(tag))
             elif tag.kind == "start":
-                if deep or len(frames) > MAX_DEPTH:
+                if deep or len(texts) > MAX_DEPTH:
                     deep += 1
                 else:
-                    frames.append((tag, []))
+                    opened.append(tag)
+                    texts.append([])
             elif deep:
                 deep -= 1
             else:
-                start, inside = frames.pop()
-                frames[-1][1].append(self._show(start, "".join(inside), tag.end))
-        frames[-1][1].append(self._body[done:])
-        return Expanded("".join(frames[-1][1]), tuple(self._problems))
+                inside = "".join(texts.pop())
+                texts[-1].append(self._show(opened.pop(), inside, tag.end))
+        texts[-1].append(self._body[done:])
+        return Expanded("".join(texts[-1]), tuple(self._problems))
 
     def _tags(self) -> Iterator[_Tag]:
         at = 0
