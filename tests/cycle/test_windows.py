@@ -259,6 +259,26 @@ def test_entries_are_ordered_and_chosen_by_published_date(site: SiteFolder) -> N
     assert len(archive_ids(site.documents(), "picks/atom.xml")) == 5
 
 
+@pytest.mark.both_databases
+def test_many_entries_at_once_are_ordered_anew_and_leave_and_return(site: SiteFolder) -> None:
+    names = [f"{number:02}.md" for number in range(12)]
+
+    def run(now: datetime, order: str = "released", **fields: Any) -> list[str]:
+        site.configure(SHORT + table(f'order = "{order}"', 'type.any = ["news"]'))
+        for number, name in enumerate(names):
+            add(site, name, NOON - number * HOUR, **{"type": "news"} | fields)
+        site.run(now)
+        return site.titles("picks")
+
+    site.run(NOON - DAY)
+    assert sorted(run(NOON)) == names
+    assert run(NOON + HOUR, order="published") == names
+    assert run(NOON + 2 * HOUR, order="published", type="video") == []
+    assert run(NOON + 3 * HOUR, order="published") == names
+    assert run(NOON + 4 * HOUR, order="published", draft=True) == []
+    assert run(NOON + 5 * HOUR, order="published") == names
+
+
 def test_a_changed_order_applies_to_all_entries_and_can_be_undone(site: SiteFolder) -> None:
     site.run(NOON)
     for number, days in enumerate((1, 9, 4)):
