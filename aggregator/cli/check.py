@@ -107,35 +107,32 @@ def _find_problems(config: Config, paths: Sequence[str], stored: StoredSite) -> 
     topics, files that are not read, URLs."""
     counts: list[int] = []
     now = datetime.now(UTC)
-    kept = KeptLint(config, now, all_records=not paths)
-    preset = PresetLint(config, is_new=not stored.facts)
-    topic_lint = TopicLint(config, {} if paths else stored.topic_slugs)
-    lints = topic_lint, TextLint(config, now), LinkLint(config, now)
+    lints = PresetLint(config, is_new=not stored.facts), KeptLint(config, now, all_records=not paths)
+    site_lints = () if paths else (TopicLint(config, stored.topic_slugs), TextLint(config, now), LinkLint(config, now))
 
     def add(record: Record) -> None:
-        for lint in (preset, *lints, kept):
+        for lint in (*lints, *site_lints):
             lint.add(record)
 
     missing = {} if paths else _never_there(config)
-    findings = [*map(Finding, (*(() if paths else _check_site(config, stored)), *missing.values()))]
+    first = [] if paths else [*_check_site(config, stored), *missing.values()]
     places = [] if paths else [Place(source, "") for source in config.sources if source.name not in missing]
     for path in paths:
         found = _find_places(config.sources, path)
         places += found
         if not found:
             what = "is in no records folder" if os.path.exists(path) else "does not exist"
-            hint = "name a record, or a folder in a records folder"
-            findings.append(Finding(Problem(path, 0, 0, what, None, hint)))
-    findings += check_records(places, config.workers, now, counts.append, add)
-    problems = [*preset.problems(), *kept.problems()]
+            first.append(Problem(path, 0, 0, what, None, "name a record, or a folder in a records folder"))
+    findings = list(check_records(places, config.workers, now, counts.append, add))
+    last = [problem for lint in lints for problem in lint.problems()]
     if not paths:
-        problems += find_skipped(config)
-        problems += (problem for lint in lints for problem in lint.problems())
+        last += find_skipped(config)
+        last += (problem for lint in site_lints for problem in lint.problems())
         if config.may_have_store:
             from aggregator.rehearsal import lost_urls  # imports the store
 
-            problems += lost_urls(config, now)
-    return [*findings, *map(Finding, problems)], sum(counts)
+            last += lost_urls(config, now)
+    return [*map(Finding, first), *findings, *map(Finding, last)], sum(counts)
 
 
 # text
