@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from hashlib import md5
 from itertools import islice
 from pathlib import Path
@@ -54,7 +55,6 @@ class OutputBucket(Publisher):
         super().__init__(str(url))
         self._url, self._cache_control, self._location = url, cache_control, location
         self.cast = f"; {cache_control}"  # header fields are stored with objects: other ones are written to all of them
-        self._bucket: Bucket | None = None
         self._etag = ""  # of the manifest
         self._has_conditions: bool | None = None  # None: not tried yet
         self._marked_until: dict[str, float] = {}  # by token, on the monotonic clock
@@ -63,7 +63,7 @@ class OutputBucket(Publisher):
         if not self._etag:
             return False
         try:
-            facts = self._open().head(MANIFEST_PATH)
+            facts = self._bucket.head(MANIFEST_PATH)
         except BucketError:  # reading it reports that
             return False
         return facts is not None and facts.etag == self._etag
@@ -74,7 +74,7 @@ class OutputBucket(Publisher):
         if time.monotonic() < self._marked_until.get(token, -math.inf):
             return True
         try:
-            found = self._open().get(MARK_PATH)
+            found = self._bucket.get(MARK_PATH)
         except BucketError:  # publishing reports that
             return token in self._marked_until
         is_marked = found is not None and found.body == token.encode()
@@ -85,7 +85,7 @@ class OutputBucket(Publisher):
     def _read_manifest(self) -> bytes | None:
         self._etag = ""
         try:
-            found = self._open().get(MANIFEST_PATH)
+            found = self._bucket.get(MANIFEST_PATH)
         except BucketError as error:
             raise PublishError(str(error)) from error
         self._etag = found.etag if found else ""
@@ -94,7 +94,7 @@ class OutputBucket(Publisher):
     @contextmanager
     def _opened(self, *, full: bool) -> Iterator[Destination]:
         try:
-            bucket = self._open()
+            bucket = self._bucket
             before = self.manifest()
             found = bucket.get(JOURNAL_PATH)
             journal = Journal(found.body if found else None, self._remembered)
@@ -120,10 +120,9 @@ class OutputBucket(Publisher):
         except BucketError as error:
             raise PublishError(str(error)) from error
 
-    def _open(self) -> Bucket:
-        if self._bucket is None:
-            self._bucket = open_bucket(self._url)
-        return self._bucket
+    @cached_property
+    def _bucket(self) -> Bucket:
+        return open_bucket(self._url)
 
     def _extra_keys(self) -> dict[str, str]:
         return {"publish": uuid.uuid4().hex}
