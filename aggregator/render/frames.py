@@ -40,9 +40,11 @@ def heading_of(feed: Feed) -> Feed:
 def feed_frames(heading: Feed, site: Site, options: OutputOptions) -> list[Frame]:
     """The frame of each format. Raises RenderError."""
     undated = _undated(heading, site)
+    # visitors make searches, and those would take the places of feeds
+    make = _undated_frame.__wrapped__ if heading.query else _undated_frame
     frames = []
     for form in options.formats:
-        frame = _undated_frame(form, undated, site, options)
+        frame = make(form, undated, site, options)
         if updated_element := _DATES.get(form):
             # the first is that of the feed, and no text contains a tag
             head = frame.head.replace(updated_element(_PLACEHOLDER), updated_element(heading.updated), 1)

@@ -75,8 +75,10 @@ class Search:
     def _feed(self, name: str, text: str, found: Found) -> Document:
         from aggregator.render import render_feed
 
-        documents = render_feed(self._heading(text, found), self._site, self._options, pages=False)
-        return next(document for document in documents if document.path == f"{SLUG}/{name}")
+        forms = tuple(form for form in self._options.formats if FILE_NAMES[form] == name)
+        options = replace(self._options, formats=forms)
+        (document,) = render_feed(self._heading(text, found), self._site, options, pages=False)
+        return document
 
     def _heading(self, text: str, found: Found) -> Feed:
         """The search as a feed. Its id is made from the query, its date is that of its newest entry."""

@@ -18,6 +18,9 @@ from hypothesis import strategies as st
 
 from aggregator.feeds import search as feeds_search
 from aggregator.feeds.search import QueryError, parse_query, search
+from aggregator.render import frames
+from aggregator.serve.files import ServedFile
+from aggregator.service.search import Search
 
 NOON = at("2026-03-01 12:00")
 RECORDS = {
@@ -115,6 +118,14 @@ def test_an_expression_is_kept_only_while_its_search_runs() -> None:
     for number in range(20):
         assert not parse_query(f"re:\\pL{{40}}{number}").matches(("any title", "any text"))
     assert compiled() <= before + 2
+
+
+def test_a_search_as_a_feed_takes_no_place_in_the_caches_of_feeds(site: SiteFolder) -> None:
+    searches = Search(site.load_config(), site.store, lambda: "feeds.example.org")
+    before = frames._undated_frame.cache_info().currsize
+    for number in range(3):
+        assert isinstance(searches.answer("/search/atom.xml", b"q=maps%%20-%d" % number, None), ServedFile)
+    assert frames._undated_frame.cache_info().currsize == before
 
 
 @given(st.text(max_size=60), st.text(max_size=20))
