@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from aggregator.store.migrations.shapes import create_partial_index
+
 
 def upgrade() -> None:
     op.create_table(
@@ -15,5 +17,4 @@ def upgrade() -> None:
         sa.Column('next_at', sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint('hub', 'path'),
     )
-    op.create_index('websub_ping_due', 'websub_ping', ['next_at'], unique=False,
-                    sqlite_where=sa.text('digest <> sent'), postgresql_where=sa.text('digest <> sent'))
+    create_partial_index('websub_ping_due', 'websub_ping', ['next_at'], 'digest <> sent')
