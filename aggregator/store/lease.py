@@ -226,18 +226,18 @@ def _has_ended(holder: dict[str, str | int]) -> bool:
     if not boot or boot != holder["boot"]:
         return False
     started = _process_start(int(holder["pid"]))
-    return started != holder["started"] if started else _is_no_process(int(holder["pid"]))
+    return started != holder["started"] if started else not is_running(int(holder["pid"]))
 
 
-def _is_no_process(pid: int) -> bool:
-    """Whether no such process exists. A process that we may not signal does exist."""
+def is_running(pid: int) -> bool:
+    """Whether there is such a process on this machine, also one that we may not signal."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
-    except OSError:
         return False
-    return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def _machine_boot() -> str:
