@@ -10,7 +10,7 @@ from aggregator.errors import FolderTakenError
 from aggregator.pipeline import Pipeline
 from aggregator.service.health import CONFIG, LEADER, Health
 from aggregator.store.database import Store
-from aggregator.store.leader import Leader, read_leader
+from aggregator.store.service_requests import Leader, read_leader
 
 FOLLOW_S = 0.5
 """Seconds between two polls of the store."""

@@ -289,7 +289,9 @@ def _complete_file(target: Path) -> Iterator[Path]:
         what = "is in place, but may be lost if the machine stops now" if is_placed else "cannot be written"
         raise StoreError(f"{target} {what}: {error.strerror or type(error).__name__}") from error
     finally:
-        _remove(new)
+        for ending in ("", *_BESIDE):  # what stays is deleted by the next one
+            with suppress(OSError):
+                Path(f"{new}{ending}").unlink()
 
 
 def _remove_left(target: Path) -> None:
@@ -304,13 +306,6 @@ def _remove_left(target: Path) -> None:
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > LEFT_S:
                     path.unlink()
-
-
-def _remove(new: Path) -> None:
-    """Deletes an unfinished file and what SQLite made beside it. What stays is deleted by the next one."""
-    for ending in ("", *_BESIDE):
-        with suppress(OSError):
-            Path(f"{new}{ending}").unlink()
 
 
 def _sync(path: Path) -> None:

@@ -353,8 +353,7 @@ def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _drop_read_only(context: ExceptionContext) -> None:
-    """Closes the connections to a database that takes no writes: they would stay read-only when
-    new ones are not."""
+    """Closes the connections to a database that takes no writes: they would stay read-only when new ones are not."""
     if getattr(context.original_exception, "sqlstate", "") == _READ_ONLY:
         context.is_disconnect = True
 
