@@ -21,28 +21,25 @@ def upgrade() -> None:
     create_partial_index('feed_entry_unsealed', 'feed_entry', ['feed_id', 'released_at'], 'left_at IS NULL AND page IS NULL')
     create_partial_index('feed_entry_page', 'feed_entry', ['feed_id', 'page'], 'page IS NOT NULL')
     op.create_table('archive_page',
-    sa.Column('feed_id', KEY, autoincrement=False, nullable=False),
-    sa.Column('number', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('feed_id', KEY, autoincrement=False, primary_key=True),
+    sa.Column('number', sa.Integer(), autoincrement=False, primary_key=True),
     sa.Column('touched', sa.Boolean(), nullable=False),
     sa.Column('version', sa.BigInteger(), nullable=False),
     sa.Column('shown_hash', sa.LargeBinary(), nullable=False),
     sa.Column('updated_at', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('feed_id', 'number'),
     sqlite_with_rowid=False
     )
     create_partial_index('archive_page_touched', 'archive_page', ['touched'], 'touched')
     op.create_table('body',
-    sa.Column('entry_id', KEY, autoincrement=False, nullable=False),
+    sa.Column('entry_id', KEY, autoincrement=False, primary_key=True),
     sa.Column('html', sa.Text(), nullable=False),
-    sa.PrimaryKeyConstraint('entry_id')
     )
     op.create_table('event',
-    sa.Column('id', KEY, nullable=False),
+    sa.Column('id', KEY, primary_key=True),
     sa.Column('entry_id', KEY, nullable=False),
     sa.Column('at', sa.BigInteger(), nullable=False),
     sa.Column('what', sa.Text(), nullable=False),
     sa.Column('feed_id', KEY, nullable=True),
     sa.Column('clause', sa.Text(), nullable=True),
-    sa.PrimaryKeyConstraint('id')
     )
     op.create_index('event_entry', 'event', ['entry_id'])

@@ -19,10 +19,9 @@ def upgrade() -> None:
     create_partial_index("feed_left_out", "feed", ["id"], "left_out IS NOT NULL")
     op.create_table(
         "old_slug",
-        sa.Column("slug", BYTEWISE, nullable=False),
+        sa.Column("slug", BYTEWISE, primary_key=True),
         sa.Column("feed_id", KEY, nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("slug"),
     )
     _forget_future_updates()
 
