@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -70,16 +70,12 @@ def adopt(config_path: Path | None, *, as_json: bool, files: tuple[Path, ...]) -
         "unmatched": adoption.unmatched,
         "problems": [problem.data() for problem in problems],
     }
-    lines = [*map(str, problems), _summary(data)]
-    print_data(data, lambda _: print_lines(lines), as_json=as_json)
+    summary = "{adopted} of {entries} entries keep their ids, {unmatched} have no record".format_map(data)
+    print_data(data, lambda _: print_lines([*map(str, problems), summary]), as_json=as_json)
     if adoption.unmatched == len(adoption.wanted) and not found.problems:
         print_message(found.advice())
     if problems:
         sys.exit(WRONG)
-
-
-def _summary(data: Mapping[str, Any]) -> str:
-    return f"{data['adopted']} of {data['entries']} entries keep their ids, {data['unmatched']} have no record"
 
 
 def _read_feed(file: Path) -> SavedFeed:

@@ -116,12 +116,8 @@ def service_store(config: Config, stop: threading.Event) -> Iterator[tuple[Store
 
 def _acquire_lease(store: Store, stop: threading.Event, wait_s: float) -> None:
     """Acquires the lease, waiting up to `wait_s` for its holder. Raises StoreHeldError, or StoppedError."""
-
-    def wait_for(holder: str) -> None:
-        print_message(f"waiting for {holder}")
-
     try:
-        store.lease.acquire(wait_s, stopped=stop.is_set, waiting=wait_for)
+        store.lease.acquire(wait_s, stopped=stop.is_set, waiting=lambda holder: print_message(f"waiting for {holder}"))
     except StoreHeldError as held:
         if stop.is_set():
             raise StoppedError(f"interrupted while waiting for {held.holder}") from None

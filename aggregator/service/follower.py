@@ -10,7 +10,7 @@ from aggregator.errors import FolderTakenError
 from aggregator.pipeline import Pipeline
 from aggregator.service.health import CONFIG, LEADER, Health
 from aggregator.store.database import Store
-from aggregator.store.leader import Leader, read_leader
+from aggregator.store.service_requests import Leader, read_leader
 
 FOLLOW_S = 0.5
 """Seconds between two polls of the store."""
@@ -56,7 +56,7 @@ class Follower:
 
     def follow(self, pipeline: Pipeline) -> Followed:
         """Publishes what the store says now, if that is new or the folder lacks something. Raises StoreError."""
-        with self._store.snapshot() as connection:
+        with self._store.read(one_state=True) as connection:
             leader = read_leader(connection)
             self._report_leader(leader)
             # a shared store is a database; SQLite's file is on this machine, and so is the folder of its other users

@@ -14,7 +14,7 @@ from aggregator.service.config_reload import LiveConfig
 from aggregator.service.health import MONITOR, STORE, Health
 from aggregator.service.worker import Worker
 from aggregator.store.database import Store
-from aggregator.store.leader import write_leader_health
+from aggregator.store.service_requests import write_leader_health
 from aggregator.store.session import write_meta
 
 POLL_S = 0.25

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from aggregator.errors import StoreDamagedError, StoreError, StoreHeldError, StoreMissingError
 from aggregator.store.database import HEADER, OBSTACLES, check_version, is_full, name_store, sqlite_path
+from aggregator.store.lease import is_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,8 @@ LEFT_S = 60
 """How long an unfinished file must be unchanged before it counts as left by a process that was killed."""
 _IN_ONE_FILE = b"\1\1"
 """What follows the header and the size of a page unless a write-ahead log belongs to the file (SQLite, "Database File
-Format", section 1.3.3). A store in use has one, a backup never."""
+Format", section 1.3.3). A store in use has one, a backup never: SQLite reads nothing beside that, and leaves nothing
+there."""
 _STORE_ID = "SELECT value FROM meta WHERE key = 'store_id'"
 _BACKUP_ID = """
     SELECT value FROM meta
@@ -144,7 +146,8 @@ def _check_target(path: Path, target: Path) -> None:
         return
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror} (name another file)") from None
-    if head and not (_is_in_one_file(head) and _is_backup(path, target)):
+    is_in_one_file = head.startswith(HEADER) and head.endswith(_IN_ONE_FILE)
+    if head and not (is_in_one_file and _is_backup(path, target)):
         raise StoreError(
             f"{target} is not an earlier backup of this store, so it is not overwritten (name another file)"
         )
@@ -156,12 +159,6 @@ def _read_head(file: Path) -> bytes:
         raise OSError(errno.EINVAL, "it is no regular file")
     with file.open("rb") as opened:
         return opened.read(len(HEADER) + 4)
-
-
-def _is_in_one_file(head: bytes) -> bool:
-    """Whether these are the first bytes of a database that is not in use, so that SQLite reads nothing beside it, and
-    leaves nothing there."""
-    return head.startswith(HEADER) and head.endswith(_IN_ONE_FILE)
 
 
 def _is_backup(path: Path, target: Path) -> bool:
@@ -202,19 +199,14 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1")
     except sqlite3.OperationalError as error:
-        if not (str(error).startswith(OBSTACLES) and is_full(path) and not _has_log(path)):
+        log = Path(f"{path}-wal")
+        if not str(error).startswith(OBSTACLES) or not is_full(path) or (log.exists() and log.stat().st_size):
             return connection  # the next statement says why
         connection.close()
         return sqlite3.connect(f"{uri}?immutable=1", uri=True)
     except sqlite3.DatabaseError:
         pass  # the same
     return connection
-
-
-def _has_log(path: Path) -> bool:
-    with suppress(FileNotFoundError):
-        return Path(f"{path}-wal").stat().st_size > 0
-    return False
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
@@ -303,7 +295,9 @@ def _complete_file(target: Path) -> Iterator[Path]:
         what = "is in place, but may be lost if the machine stops now" if is_placed else "cannot be written"
         raise StoreError(f"{target} {what}: {error.strerror or type(error).__name__}") from error
     finally:
-        _remove(new)
+        for ending in ("", *_BESIDE):  # what stays is deleted by the next one
+            with suppress(OSError):
+                Path(f"{new}{ending}").unlink()
 
 
 def _remove_left(target: Path) -> None:
@@ -313,30 +307,11 @@ def _remove_left(target: Path) -> None:
     for path in target.parent.iterdir():
         number, hyphen, more = path.name.removeprefix(start).partition("-")
         is_ours = path.name.startswith(start) and number.isdecimal() and hyphen + more in ("", *_BESIDE)
-        if not is_ours or _is_running(int(number)):
-            continue
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > LEFT_S:
-                path.unlink()
-
-
-def _is_running(process: int) -> bool:
-    if process == os.getpid():  # a file of this number is of an earlier process
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        pass
-    return True
-
-
-def _remove(new: Path) -> None:
-    """Deletes an unfinished file and what SQLite made beside it. What stays is deleted by the next one."""
-    for ending in ("", *_BESIDE):
-        with suppress(OSError):
-            Path(f"{new}{ending}").unlink()
+        # a file of our own number is of an earlier process
+        if is_ours and (int(number) == os.getpid() or not is_running(int(number))):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > LEFT_S:
+                    path.unlink()
 
 
 def _sync(path: Path) -> None:

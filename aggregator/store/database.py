@@ -24,7 +24,6 @@ from sqlalchemy import (
     Engine,
     ExceptionContext,
     Select,
-    Table,
     column,
     create_engine,
     event,
@@ -100,18 +99,11 @@ class Store:
         self._identity = self._read_identity()
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
-        self.check_in_place()
-        with _wrapped(self._path), self.engine.connect() as connection, connection.begin():
-            yield connection
-
-    @contextmanager
-    def snapshot(self) -> Iterator[Connection]:
-        """A transaction that only reads, and sees one state of the store however long it lasts."""
+    def read(self, *, one_state: bool = False) -> Iterator[Connection]:
+        """A transaction that only reads; with `one_state` it sees one state of the store however long it lasts."""
         self.check_in_place()
         with _wrapped(self._path), self.engine.connect() as connection:
-            if self.is_shared:
+            if one_state and self.is_shared:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 yield connection
@@ -225,11 +217,6 @@ def open_store(url: str, *, create: bool) -> Store:
     return store
 
 
-def name_store(url: str, *, create: bool) -> Store:
-    """The store at `url`, before its schema is checked: to call `prepare`, or only to hold its lease."""
-    return Store(make_engine(url, create=create))
-
-
 def sqlite_path(url: str) -> Path | None:
     """The path of the file of the store; None if the store is not SQLite."""
     parsed = make_url(url)
@@ -262,7 +249,7 @@ def _back_up(origin: Store, copy: Store) -> None:
 
 def _copy_rows(origin: Store, copy: Store) -> None:
     """Copies all rows into tables of the same schema, without the lease."""
-    with origin.snapshot() as theirs, copy.engine.begin() as ours:
+    with origin.read(one_state=True) as theirs, copy.engine.begin() as ours:
         version = read_schema_version(theirs)
         if version == SCHEMA:
             _make_tables(ours)
@@ -278,8 +265,9 @@ def _copy_rows(origin: Store, copy: Store) -> None:
                 ours.execute(insert(copied), [dict(row) for row in batch])
 
 
-def make_engine(url: str, *, create: bool) -> Engine:
-    """The engine for a URL. Raises StoreError like `open_store`."""
+def name_store(url: str, *, create: bool) -> Store:
+    """The store at `url`, before its schema is checked: to call `prepare`, or only to hold its lease. Raises StoreError
+    like `open_store`."""
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
@@ -314,7 +302,7 @@ def make_engine(url: str, *, create: bool) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
     else:
         event.listen(engine, "handle_error", _drop_read_only)
-    return engine
+    return Store(engine)
 
 
 def _check_ours(database: Path) -> None:
@@ -365,8 +353,7 @@ def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _drop_read_only(context: ExceptionContext) -> None:
-    """Closes the connections to a database that takes no writes: they would stay read-only when
-    new ones are not."""
+    """Closes the connections to a database that takes no writes: they would stay read-only when new ones are not."""
     if getattr(context.original_exception, "sqlstate", "") == _READ_ONLY:
         context.is_disconnect = True
 
@@ -387,7 +374,7 @@ def _check_keys(connection: Connection, *, is_current: bool) -> None:
         for table in metadata.sorted_tables
         if is_current or table.name in tables
         if (table.name, True) not in found
-        or (is_current and found.get((table.name, False), 0) < _unique_columns(table))
+        or (is_current and found.get((table.name, False), 0) < sum(bool(key.unique) for key in table.columns))
     ]
     if lacking:
         raise StoreDamagedError(
@@ -402,10 +389,6 @@ _KEYS = """
     WHERE relkind = 'r' AND pg_table_is_visible(pg_class.oid) GROUP BY 1, 2
 """
 """How many primary keys and other unique indexes each table has; a row with NULL for a table without."""
-
-
-def _unique_columns(table: Table) -> int:
-    return sum(bool(column.unique) for column in table.columns)
 
 
 def check_version(version: str | None, what: object) -> None:

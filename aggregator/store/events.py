@@ -64,11 +64,6 @@ def add_renames(connection: Connection, writer: Writer, renames: Mapping[int, tu
     add_events(connection, ((key, Event(writer.now, RENAMED, clause=clause)) for key, clause in clauses.items()))
 
 
-def add_releases(connection: Connection, writer: Writer, entry_ids: Iterable[int]) -> None:
-    """Stores that entries were released again."""
-    add_events(connection, ((key, Event(writer.now, RELEASED)) for key in entry_ids))
-
-
 def prune_events(connection: Connection, writer: Writer) -> None:
     """Deletes some of the oldest events if they are too old. Keys grow with time, so this needs no index on times."""
     oldest = select(event.c.id).order_by(event.c.id).limit(PRUNED_AT_ONCE)

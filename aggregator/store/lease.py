@@ -149,9 +149,8 @@ class Lease:
         connection.execute(insert(lease).values(id=1, token=token, holder=json.dumps(_this_process()), until_ms=until))
 
     def _check_free(self, connection: Connection) -> None:
-        holder = _holder(connection)
-        if holder is not None:
-            raise StoreHeldError(describe_holder(holder))
+        if (holder := read_holder(connection)) is not None:
+            raise StoreHeldError(holder)
 
     def _end_writers(self) -> None:
         """Ends the sessions whose transactions outlive their lease. What they wrote is rolled back."""
@@ -172,31 +171,22 @@ class Lease:
 
 
 def read_holder(connection: Connection) -> str | None:
-    """Who holds the lease now, for people; None if nobody does."""
-    holder = _holder(connection)
-    return None if holder is None else describe_holder(holder)
-
-
-def read_token(connection: Connection) -> str | None:
-    """The fencing token of the lease that was taken last."""
-    return connection.scalar(select(lease.c.token))
-
-
-def _holder(connection: Connection) -> str | None:
-    """The stored description of the holder, if there is one.
+    """Who holds the lease now, for people; None if nobody does.
 
     A lease that ends later than a lease taken now was taken while the clock was wrong. It is invalid, because it could
     last for years."""
     dialect = connection.dialect.name
     now, latest = _clock(dialect, 0), _clock(dialect, LEASE_MS)
-    row = connection.execute(select(lease.c.holder).where(lease.c.until_ms.between(now, latest)).limit(1)).first()
-    return None if row is None or _has_ended(json.loads(row.holder)) else str(row.holder)
-
-
-def describe_holder(holder: str) -> str:
-    """Who holds the lease, for people."""
-    facts = json.loads(holder)
+    holder = connection.scalar(select(lease.c.holder).where(lease.c.until_ms.between(now, latest)).limit(1))
+    facts = None if holder is None else json.loads(holder)
+    if facts is None or _has_ended(facts):
+        return None
     return f"process {facts['pid']} on {facts['host']} ({facts['command']})"
+
+
+def read_token(connection: Connection) -> str | None:
+    """The fencing token of the lease that was taken last."""
+    return connection.scalar(select(lease.c.token))
 
 
 @cache
@@ -226,18 +216,18 @@ def _has_ended(holder: dict[str, str | int]) -> bool:
     if not boot or boot != holder["boot"]:
         return False
     started = _process_start(int(holder["pid"]))
-    return started != holder["started"] if started else _is_no_process(int(holder["pid"]))
+    return started != holder["started"] if started else not is_running(int(holder["pid"]))
 
 
-def _is_no_process(pid: int) -> bool:
-    """Whether no such process exists. A process that we may not signal does exist."""
+def is_running(pid: int) -> bool:
+    """Whether there is such a process on this machine, also one that we may not signal."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
-    except OSError:
         return False
-    return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def _machine_boot() -> str:

@@ -67,8 +67,9 @@ def queue_pings(
             if path not in known or known[path][0] != digest
         ]
         upsert(connection, websub_ping, rows)
-        if full and (gone := known.keys() - digests.keys()):
-            _forget(connection, hub, sorted(gone))
+        if full:
+            for gone in parts(sorted(known.keys() - digests.keys()), LOOKUP_BATCH):
+                connection.execute(delete(websub_ping).where(websub_ping.c.hub == hub, websub_ping.c.path.in_(gone)))
 
 
 def _known(connection: Connection, hub: str, paths: Iterable[str] | None) -> dict[str, tuple[str, str]]:
@@ -83,11 +84,6 @@ def _known(connection: Connection, hub: str, paths: Iterable[str] | None) -> dic
     return known
 
 
-def _forget(connection: Connection, hub: str, paths: list[str]) -> None:
-    for batch in parts(paths, LOOKUP_BATCH):
-        connection.execute(delete(websub_ping).where(websub_ping.c.hub == hub, websub_ping.c.path.in_(batch)))
-
-
 def due_pings(connection: Connection, hub: str, now: int, limit: int) -> list[Ping]:
     """The pings to send to a hub now, at most `limit`."""
     columns = (websub_ping.c.hub, websub_ping.c.path, websub_ping.c.digest, websub_ping.c.attempts)
@@ -97,9 +93,8 @@ def due_pings(connection: Connection, hub: str, now: int, limit: int) -> list[Pi
 
 def next_ping_at(connection: Connection, hubs: Collection[str]) -> int | None:
     """When the next ping is to be sent, in µs; None without one."""
-    next_at: int | None = connection.scalar(
-        select(func.min(websub_ping.c.next_at)).where(_IS_DUE, websub_ping.c.hub.in_(hubs))
-    )
+    waiting = select(func.min(websub_ping.c.next_at)).where(_IS_DUE, websub_ping.c.hub.in_(hubs))
+    next_at: int | None = connection.scalar(waiting)
     return next_at
 
 

@@ -57,6 +57,7 @@ MAX_SCHEDULED = 50
 MEAN_CYCLES = 100
 CLUSTER_PROBLEM = "cluster_problem"
 """The key of `meta` with the reason why the Dask cluster of the config cannot be used; empty if it can."""
+_PROBLEM_STATES = {FileState.READ: "warning", FileState.UNFINISHED: "unfinished"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,18 +268,12 @@ def file_problems(
         FileProblem(
             row.source,
             Problem(row.path, *problem),
-            _problem_state(row.state),
+            _PROBLEM_STATES.get(row.state, "rejected"),
             row.state != FileState.READ and row.entry_state == EntryState.PUBLISHED,
         )
         for row in rows
         for problem in json.loads(row.problems)
     ]
-
-
-def _problem_state(state: FileState) -> str:
-    if state == FileState.READ:
-        return "warning"
-    return "unfinished" if state == FileState.UNFINISHED else "rejected"
 
 
 def count_rejected(connection: Connection) -> int:

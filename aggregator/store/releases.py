@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, exists, func, or_, select, text, u
 from aggregator.settings import Source
 from aggregator.store.changes import EntryChanges, Step
 from aggregator.store.entries import hide_scheduled, published_entry, shown_update, update_entries
-from aggregator.store.events import add_releases
+from aggregator.store.events import RELEASED, Event, add_events
 from aggregator.store.page_links import mark_links
 from aggregator.store.queries import last_finished_at
 from aggregator.store.schema import SHOWABLE, AnyRow, EntryState, FileState, entry, file
@@ -149,7 +149,7 @@ def _release(
     changes = [_released_values(row, writer.now if row.id < first else since, late_us, undated) for row in rows]
     update_entries(connection, changes)
     mark_links(connection, (row.lookup_key for row in rows))
-    add_releases(connection, writer, [row.id for row in rows if row.released_at is not None])
+    add_events(connection, ((row.id, Event(writer.now, RELEASED)) for row in rows if row.released_at is not None))
     return EntryChanges(
         tuple(
             published_entry(row, is_new=row.released_at is None, is_visible=True)._replace(

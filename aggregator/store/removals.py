@@ -20,7 +20,6 @@ REMOVAL_BATCH = 2000
 MASS_REMOVAL = 20
 """Files whose removal is a mass removal if they are more than half of the known ones."""
 
-
 IS_MISSING = (file.c.source.concat("") == bindparam("of_source"), FILE_MISSING)
 """Conditions: files `of_source` that are missing and not withdrawn yet. The concatenation keeps SQLite from using the
 primary key, with which it would read every file of the source."""
@@ -75,8 +74,7 @@ def unread_new_file(connection: Connection, source: str, since: int) -> str | No
     mine = select(file.c.path).where(
         file.c.source.concat("") == source, file.c.problems.is_not(None), *never_read, *is_here
     )
-    path: str | None = connection.scalar(mine.order_by(file.c.path).limit(1))
-    return path
+    return connection.scalar(mine.order_by(file.c.path).limit(1))
 
 
 def is_mass_removal(missing: int, known: int) -> bool:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from aggregator.store.database import Store
+from aggregator.store.database import Store, check_version, read_schema_version
 from aggregator.store.lease import read_holder, read_token
+from aggregator.store.revision import read_revision
 from aggregator.store.session import read_meta, write_meta
 
-_ADDRESS, _ACCEPT_REMOVALS = "service_address", "accept_removals"
-"""Both hold the token of a lease, so they end with the service that has it."""
+_ADDRESS, _HEALTH, _ACCEPT_REMOVALS = "service_address", "leader_health", "accept_removals"
+"""All hold the token of a lease, so they end with the service that has it."""
 
 
 class Service(NamedTuple):
@@ -22,6 +23,14 @@ class Service(NamedTuple):
 
     address: tuple[str, int]  # the host and port where it listens
     runs: bool  # if not, its lease ran out, because it ended without a word, or because it cannot write
+
+
+class Leader(NamedTuple):
+    """The process that has the lease, and what it has done."""
+
+    holder: str | None  # who it is, for people; None: nobody has the lease now
+    problem: str  # why it is not well; empty if it is, or does not say
+    revision: str | None  # of the store; None: it is being updated, or was never complete
 
 
 def announce_service(store: Store, address: tuple[str, int], config: str) -> None:
@@ -45,6 +54,19 @@ def _read_address(connection: Connection) -> list[Any]:
     """What `announce_service` stored: token, machine, host, port, config; the token is None if nothing is stored."""
     stored = read_meta(connection, _ADDRESS)
     return json.loads(stored) if stored else [None, "", "", 0, ""]
+
+
+def write_leader_health(connection: Connection, token: str, problem: str) -> None:
+    """Stores why the service whose lease has this token is not well; empty if it is."""
+    write_meta(connection, _HEALTH, json.dumps([token, problem]))
+
+
+def read_leader(connection: Connection) -> Leader:
+    """The process that has the lease now. Raises StoreNewerError if a newer version of the program has the store."""
+    check_version(read_schema_version(connection), "the store")
+    token, problem = json.loads(read_meta(connection, _HEALTH) or '["", ""]')
+    is_current = token == read_token(connection)
+    return Leader(read_holder(connection), problem if is_current else "", read_revision(connection))
 
 
 def read_store_key(store: Store) -> str | None:

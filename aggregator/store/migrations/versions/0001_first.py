@@ -3,22 +3,23 @@
 import sqlalchemy as sa
 from alembic import op
 
+from aggregator.store.migrations.shapes import BYTEWISE, KEY, create_partial_index
+
 
 def upgrade() -> None:
     op.create_table('cycle',
-    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('id', KEY, primary_key=True),
     sa.Column('started_at', sa.BigInteger(), nullable=False),
     sa.Column('seconds', sa.Float(), nullable=False),
     sa.Column('counts', sa.Text(), nullable=False),
     sa.Column('error', sa.Text(), nullable=True),
-    sa.PrimaryKeyConstraint('id')
     )
     op.create_table('entry',
-    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=False, nullable=False),
-    sa.Column('uid', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=False),
-    sa.Column('explicit_id', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=True),
-    sa.Column('source', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=False),
-    sa.Column('path', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=False),
+    sa.Column('id', KEY, autoincrement=False, primary_key=True),
+    sa.Column('uid', BYTEWISE, nullable=False),
+    sa.Column('explicit_id', BYTEWISE, nullable=True),
+    sa.Column('source', BYTEWISE, nullable=False),
+    sa.Column('path', BYTEWISE, nullable=False),
     sa.Column('state', sa.SmallInteger(), nullable=False),
     sa.Column('content', sa.Text(), nullable=False),
     sa.Column('content_hash', sa.LargeBinary(), nullable=False),
@@ -38,17 +39,16 @@ def upgrade() -> None:
     sa.Column('returned_at', sa.BigInteger(), nullable=True),
     sa.Column('withdrawn_at', sa.BigInteger(), nullable=True),
     sa.Column('updated_at', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('uid')
     )
-    op.create_index('entry_expiry', 'entry', ['expires_at'], unique=False, sqlite_where=sa.text('state = 2 AND expires_at IS NOT NULL'), postgresql_where=sa.text('state = 2 AND expires_at IS NOT NULL'))
-    op.create_index('entry_explicit_id', 'entry', ['explicit_id'], unique=False, sqlite_where=sa.text('explicit_id IS NOT NULL'), postgresql_where=sa.text('explicit_id IS NOT NULL'))
+    create_partial_index('entry_expiry', 'entry', ['expires_at'], 'state = 2 AND expires_at IS NOT NULL')
+    create_partial_index('entry_explicit_id', 'entry', ['explicit_id'], 'explicit_id IS NOT NULL')
     op.create_index('entry_stored', 'entry', ['stored_at'], unique=False)
-    op.create_index('entry_waiting', 'entry', ['source', 'path'], unique=False, sqlite_where=sa.text('state = 1'), postgresql_where=sa.text('state = 1'))
+    create_partial_index('entry_waiting', 'entry', ['source', 'path'], 'state = 1')
     op.create_table('feed',
-    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=False, nullable=False),
-    sa.Column('slug', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=True),
-    sa.Column('topic', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=True),
+    sa.Column('id', KEY, autoincrement=False, primary_key=True),
+    sa.Column('slug', BYTEWISE, nullable=True),
+    sa.Column('topic', BYTEWISE, nullable=True),
     sa.Column('title', sa.Text(), nullable=False),
     sa.Column('size', sa.BigInteger(), nullable=False),
     sa.Column('touched', sa.Boolean(), nullable=False),
@@ -57,60 +57,54 @@ def upgrade() -> None:
     sa.Column('changed_at', sa.BigInteger(), nullable=False),
     sa.Column('updated_at', sa.BigInteger(), nullable=False),
     sa.Column('newest_at', sa.BigInteger(), nullable=True),
-    sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('slug'),
     sa.UniqueConstraint('topic')
     )
-    op.create_index('feed_touched', 'feed', ['touched'], unique=False, sqlite_where=sa.text('touched'), postgresql_where=sa.text('touched'))
+    create_partial_index('feed_touched', 'feed', ['touched'], 'touched')
     op.create_table('feed_entry',
-    sa.Column('entry_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=False, nullable=False),
-    sa.Column('feed_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=False, nullable=False),
+    sa.Column('entry_id', KEY, autoincrement=False, primary_key=True),
+    sa.Column('feed_id', KEY, autoincrement=False, primary_key=True),
     sa.Column('released_at', sa.BigInteger(), nullable=False),
     sa.Column('published_at', sa.BigInteger(), nullable=False),
     sa.Column('page', sa.Integer(), nullable=True),
     sa.Column('joined_at', sa.BigInteger(), nullable=False),
     sa.Column('left_at', sa.BigInteger(), nullable=True),
     sa.Column('left_by', sa.Text(), nullable=True),
-    sa.PrimaryKeyConstraint('entry_id', 'feed_id'),
     sqlite_with_rowid=False
     )
-    op.create_index('feed_entry_window', 'feed_entry', ['feed_id', sa.literal_column('released_at DESC'), sa.literal_column('published_at DESC')], unique=False, sqlite_where=sa.text('left_at IS NULL'), postgresql_where=sa.text('left_at IS NULL'))
-    op.create_index('feed_entry_withdrawn', 'feed_entry', ['feed_id', 'left_at'], unique=False, sqlite_where=sa.text("left_by = 'withdrawn'"), postgresql_where=sa.text("left_by = 'withdrawn'"))
+    create_partial_index('feed_entry_window', 'feed_entry', ['feed_id', sa.literal_column('released_at DESC'), sa.literal_column('published_at DESC')], 'left_at IS NULL')
+    create_partial_index('feed_entry_withdrawn', 'feed_entry', ['feed_id', 'left_at'], "left_by = 'withdrawn'")
     op.create_table('file',
-    sa.Column('source', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=False),
-    sa.Column('path', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=False),
+    sa.Column('source', BYTEWISE, primary_key=True),
+    sa.Column('path', BYTEWISE, primary_key=True),
     sa.Column('size', sa.BigInteger(), nullable=False),
     sa.Column('mtime_ns', sa.BigInteger(), nullable=False),
     sa.Column('digest', sa.LargeBinary(), nullable=False),
     sa.Column('state', sa.SmallInteger(), nullable=False),
     sa.Column('recheck', sa.Boolean(), nullable=False),
     sa.Column('gone_at', sa.BigInteger(), nullable=True),
-    sa.Column('entry_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
-    sa.Column('wanted_id', sa.Text().with_variant(sa.TEXT(collation='C'), 'postgresql'), nullable=True),
+    sa.Column('entry_id', KEY, nullable=True),
+    sa.Column('wanted_id', BYTEWISE, nullable=True),
     sa.Column('problems', sa.Text(), nullable=True),
-    sa.PrimaryKeyConstraint('source', 'path'),
     sqlite_with_rowid=False
     )
     op.create_index('file_entry', 'file', ['entry_id'], unique=False)
-    op.create_index('file_gone', 'file', ['source', 'gone_at'], unique=False, sqlite_where=sa.text('gone_at IS NOT NULL'), postgresql_where=sa.text('gone_at IS NOT NULL'))
-    op.create_index('file_problem', 'file', ['state'], unique=False, sqlite_where=sa.text('problems IS NOT NULL'), postgresql_where=sa.text('problems IS NOT NULL'))
+    create_partial_index('file_gone', 'file', ['source', 'gone_at'], 'gone_at IS NOT NULL')
+    create_partial_index('file_problem', 'file', ['state'], 'problems IS NOT NULL')
     op.create_table('lease',
-    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('id', sa.Integer(), primary_key=True),
     sa.Column('token', sa.Text(), nullable=False),
     sa.Column('holder', sa.Text(), nullable=False),
     sa.Column('until_ms', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('id')
     )
     op.create_table('meta',
-    sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('key', sa.Text(), primary_key=True),
     sa.Column('value', sa.Text(), nullable=False),
-    sa.PrimaryKeyConstraint('key')
     )
     op.create_table('source',
-    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('name', sa.Text(), primary_key=True),
     sa.Column('parsed_with', sa.Text(), nullable=False),
     sa.Column('scanned', sa.Boolean(), nullable=False),
     sa.Column('held_since', sa.BigInteger(), nullable=True),
     sa.Column('problem', sa.Text(), nullable=True),
-    sa.PrimaryKeyConstraint('name')
     )

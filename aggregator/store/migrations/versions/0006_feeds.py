@@ -5,6 +5,8 @@ import time
 import sqlalchemy as sa
 from alembic import op
 
+from aggregator.store.migrations.shapes import BYTEWISE, KEY, create_partial_index
+
 
 def upgrade() -> None:
     op.add_column("feed", sa.Column("left_out", sa.Text(), nullable=True))
@@ -13,15 +15,13 @@ def upgrade() -> None:
     # what `newest_at` says is another date now
     op.execute("UPDATE feed SET touched = true")
     op.execute("UPDATE feed SET unused_since = changed_at WHERE size = 0 AND topic IS NOT NULL AND slug IS NOT NULL")
-    unused, left_out = sa.text("unused_since IS NOT NULL"), sa.text("left_out IS NOT NULL")
-    op.create_index("feed_unused", "feed", ["unused_since"], sqlite_where=unused, postgresql_where=unused)
-    op.create_index("feed_left_out", "feed", ["id"], sqlite_where=left_out, postgresql_where=left_out)
+    create_partial_index("feed_unused", "feed", ["unused_since"], "unused_since IS NOT NULL")
+    create_partial_index("feed_left_out", "feed", ["id"], "left_out IS NOT NULL")
     op.create_table(
         "old_slug",
-        sa.Column("slug", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
-        sa.Column("feed_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("slug", BYTEWISE, primary_key=True),
+        sa.Column("feed_id", KEY, nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("slug"),
     )
     _forget_future_updates()
 

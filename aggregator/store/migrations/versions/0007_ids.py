@@ -5,9 +5,11 @@ import uuid
 import sqlalchemy as sa
 from alembic import op
 
+from aggregator.store.migrations.shapes import BYTEWISE, create_partial_index
+
 
 def upgrade() -> None:
-    op.add_column("feed", sa.Column("uid", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=True))
+    op.add_column("feed", sa.Column("uid", BYTEWISE, nullable=True))
     op.add_column("feed", sa.Column("topic_name", sa.Text(), nullable=True))
     op.execute("UPDATE feed SET topic_name = coalesce(topic_title, title) WHERE topic IS NOT NULL")
     connection = op.get_bind()
@@ -22,5 +24,4 @@ def upgrade() -> None:
     for table in ("feed", "archive_page"):
         op.drop_index(f"{table}_touched")
         op.alter_column(table, "touched", new_column_name="dirty")
-        where = sa.text("dirty")
-        op.create_index(f"{table}_dirty", table, ["dirty"], sqlite_where=where, postgresql_where=where)
+        create_partial_index(f"{table}_dirty", table, ["dirty"], "dirty")

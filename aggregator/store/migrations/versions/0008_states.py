@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from aggregator.store.migrations.shapes import create_partial_index
+
 STATES = {
     "file": {0: "read", 1: "rejected", 2: "unfinished", 3: "duplicate", 4: "removed"},
     "entry": {0: "hidden", 1: "scheduled", 2: "published"},
@@ -37,12 +39,8 @@ def upgrade() -> None:
         op.execute(sa.update(event).where(event.c.what == "withdrawn", event.c.clause == old).values(clause=new))
     op.alter_column("file", "gone_at", new_column_name="missing_since")
     op.alter_column("source", "held_since", new_column_name="removals_held_since")
-    _create_index("file_missing_since", "file", ["source", "missing_since"], "missing_since IS NOT NULL")
-    _create_index("file_missing", "file", ["source", "path"], "missing_since IS NOT NULL AND state <> 'removed'")
-    _create_index("file_problem", "file", ["state"], "problems IS NOT NULL")
-    _create_index("entry_scheduled", "entry", ["source", "path"], "state = 'scheduled'")
-    _create_index("entry_expiry", "entry", ["expires_at"], "state = 'published' AND expires_at IS NOT NULL")
-
-
-def _create_index(name: str, table: str, columns: list[str], where: str) -> None:
-    op.create_index(name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+    create_partial_index("file_missing_since", "file", ["source", "missing_since"], "missing_since IS NOT NULL")
+    create_partial_index("file_missing", "file", ["source", "path"], "missing_since IS NOT NULL AND state <> 'removed'")
+    create_partial_index("file_problem", "file", ["state"], "problems IS NOT NULL")
+    create_partial_index("entry_scheduled", "entry", ["source", "path"], "state = 'scheduled'")
+    create_partial_index("entry_expiry", "entry", ["expires_at"], "state = 'published' AND expires_at IS NOT NULL")

@@ -3,14 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
+from aggregator.store.migrations.shapes import BYTEWISE
+
 
 def upgrade() -> None:
-    text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     op.create_table(
         "adopted_id",
         sa.Column("link_key", sa.LargeBinary(), primary_key=True),
-        sa.Column("format", text, primary_key=True),
-        sa.Column("id", text, nullable=False),
+        sa.Column("format", BYTEWISE, primary_key=True),
+        sa.Column("id", BYTEWISE, nullable=False),
         sqlite_with_rowid=False,
     )
     op.add_column("entry", sa.Column("format_ids", sa.Text(), nullable=True))

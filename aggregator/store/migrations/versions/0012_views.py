@@ -3,11 +3,12 @@
 import sqlalchemy as sa
 from alembic import op
 
+from aggregator.store.migrations.shapes import create_partial_index
+
 
 def upgrade() -> None:
     op.add_column("file", sa.Column("rejected_at", sa.BigInteger()))
     file = sa.table("file", *map(sa.column, ("state", "rejected_at", "ctime_ns", "mtime_ns")))
     changed_at = sa.func.coalesce(file.c.ctime_ns, file.c.mtime_ns).op("/")(sa.literal_column("1000"))
     op.execute(sa.update(file).where(file.c.state.in_(("rejected", "duplicate"))).values(rejected_at=changed_at))
-    where = sa.text("state = 'hidden'")
-    op.create_index("entry_hidden", "entry", ["id"], sqlite_where=where, postgresql_where=where)
+    create_partial_index("entry_hidden", "entry", ["id"], "state = 'hidden'")

@@ -3,17 +3,17 @@
 import sqlalchemy as sa
 from alembic import op
 
+from aggregator.store.migrations.shapes import create_partial_index
+
 
 def upgrade() -> None:
     op.create_table(
         'websub_ping',
-        sa.Column('hub', sa.Text(), nullable=False),
-        sa.Column('path', sa.Text(), nullable=False),
+        sa.Column('hub', sa.Text(), primary_key=True),
+        sa.Column('path', sa.Text(), primary_key=True),
         sa.Column('digest', sa.Text(), nullable=False),
         sa.Column('sent', sa.Text(), nullable=False),
         sa.Column('attempts', sa.Integer(), nullable=False),
         sa.Column('next_at', sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint('hub', 'path'),
     )
-    op.create_index('websub_ping_due', 'websub_ping', ['next_at'], unique=False,
-                    sqlite_where=sa.text('digest <> sent'), postgresql_where=sa.text('digest <> sent'))
+    create_partial_index('websub_ping_due', 'websub_ping', ['next_at'], 'digest <> sent')

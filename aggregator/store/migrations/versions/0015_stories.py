@@ -3,8 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
+from aggregator.store.migrations.shapes import create_partial_index
+
 
 def upgrade() -> None:
     op.add_column('entry', sa.Column('stories_at', sa.BigInteger(), nullable=True))
-    op.create_index('entry_stories', 'entry', ['stories_at'], unique=False,
-                    sqlite_where=sa.text('stories_at IS NOT NULL'), postgresql_where=sa.text('stories_at IS NOT NULL'))
+    create_partial_index('entry_stories', 'entry', ['stories_at'], 'stories_at IS NOT NULL')

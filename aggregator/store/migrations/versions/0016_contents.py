@@ -4,10 +4,10 @@ those that are public before the date that they state."""
 import sqlalchemy as sa
 from alembic import op
 
+from aggregator.store.migrations.shapes import create_partial_index
+
 
 def upgrade() -> None:
     op.create_index('entry_content', 'entry', ['content_hash'], unique=False)
     op.create_index('entry_stated_link', 'entry', [sa.text('substr(sketch, 1, 8)')], unique=False)
-    op.create_index('entry_early', 'entry', ['dated_at'], unique=False,
-                    sqlite_where=sa.text("state = 'published' AND dated_at > released_at"),
-                    postgresql_where=sa.text("state = 'published' AND dated_at > released_at"))
+    create_partial_index('entry_early', 'entry', ['dated_at'], "state = 'published' AND dated_at > released_at")

@@ -3,9 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
+from aggregator.store.migrations.shapes import create_partial_index
+
 
 def upgrade() -> None:
     op.add_column('file', sa.Column('unread', sa.Text(), nullable=True))
-    op.create_index('file_unread', 'file', ['source', 'unread', 'path'], unique=False,
-                    sqlite_where=sa.text('unread IS NOT NULL AND missing_since IS NULL'),
-                    postgresql_where=sa.text('unread IS NOT NULL AND missing_since IS NULL'))
+    create_partial_index('file_unread', 'file', ['source', 'unread', 'path'], 'unread IS NOT NULL AND missing_since IS NULL')
