@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pkgutil
 import shlex
 import sqlite3
 import stat
@@ -15,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -425,7 +423,7 @@ def _bring_up(engine: Engine) -> None:
         elif version != SCHEMA:
             if (holder := read_holder(connection)) is not None:
                 raise StoreHeldError(holder, hint="it runs an older version, so stop it; then the store is upgraded")
-            migrate(connection)
+            migrate(connection, "head")
 
 
 def _make_tables(connection: Connection) -> None:
@@ -437,38 +435,31 @@ def _make_tables(connection: Connection) -> None:
         connection.execute(CreateTable(made))
     for index in indexes_of(connection.dialect.name):
         connection.execute(CreateIndex(index))
-    _write_schema_version(connection, SCHEMA)
+    key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
+    connection.execute(text(f"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key})"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": SCHEMA})
     create_views(connection)
 
 
-def migrate(connection: Connection, schema: str = SCHEMA) -> None:
-    """Migrates to a schema, in the transaction of `connection`. Only the newest one has views. Raises
+def migrate(connection: Connection, revision: str) -> None:
+    """Migrates to a revision, in the transaction of `connection`. Only the newest one has views. Raises
     StoreDamagedError if no version of the program had the schema."""
-    from alembic.operations import Operations
-    from alembic.runtime.migration import MigrationContext
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
 
-    from aggregator.store.migrations import versions
     from aggregator.store.views import create_views
 
-    names = {module.name[:4]: module.name for module in pkgutil.iter_modules(versions.__path__)}
-    present = read_schema_version(connection) or ""
-    if unknown := {present, schema}.difference(names, [""]):
-        what = f"an unknown schema, {unknown.pop()}"
-        raise StoreDamagedError(f"the store at {_place_of(connection.engine)} has {what} ({_RESTORE})")
-    with Operations.context(MigrationContext.configure(connection)):
-        for number, name in sorted(names.items()):
-            if present < number <= schema:
-                import_module(f"{versions.__name__}.{name}").upgrade()
-    _write_schema_version(connection, schema)
-    if schema == SCHEMA:
+    config = Config()
+    config.set_main_option("script_location", "aggregator.store:migrations")
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, revision)
+    except CommandError:
+        what = f"an unknown schema, {read_schema_version(connection) or revision}"
+        raise StoreDamagedError(f"the store at {_place_of(connection.engine)} has {what} ({_RESTORE})") from None
+    if read_schema_version(connection) == SCHEMA:
         create_views(connection)
-
-
-def _write_schema_version(connection: Connection, schema: str) -> None:
-    key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
-    connection.execute(text(f"CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL, {key})"))
-    connection.execute(text("DELETE FROM alembic_version"))
-    connection.execute(text("INSERT INTO alembic_version VALUES (:schema)"), {"schema": schema})
 
 
 _FULL = "database or disk is full"

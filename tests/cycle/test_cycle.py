@@ -1114,7 +1114,7 @@ def test_migrations_make_the_tables_of_a_new_store(store_url: str) -> None:
             connection.execute(text(f"DROP VIEW {name}"))
         metadata.drop_all(connection)
         connection.execute(text("DROP TABLE alembic_version"))
-        migrate(connection)
+        migrate(connection, "head")
         assert describe_schema(connection) == made
     store.close()
 

@@ -365,7 +365,7 @@ def test_an_upgrade_drops_what_workers_of_a_cluster_left_and_no_other_table(
         connection.execute(text(f"CREATE TABLE staged_{'2' * 32} (path TEXT)"))  # workers wrote into unlogged ones
     with engine.begin() as worker, engine.begin() as connection:
         worker.execute(text(f"INSERT INTO {busy} VALUES ('a.md')"))
-        migrate(connection)
+        migrate(connection, "head")
     names = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'staged%'"
     with engine.begin() as connection:
         assert set(connection.scalars(text(names))) == {busy, *others, f"staged_{'2' * 32}"}

@@ -5,6 +5,9 @@ from alembic import op
 
 from aggregator.store.migrations.shapes import BYTEWISE, KEY, create_partial_index
 
+revision = "0001"
+down_revision = None
+
 
 def upgrade() -> None:
     op.create_table('cycle',

@@ -5,6 +5,9 @@ from alembic import op
 
 from aggregator.store.migrations.shapes import BYTEWISE, KEY, create_partial_index
 
+revision = "0002"
+down_revision = "0001"
+
 
 def upgrade() -> None:
     # added one by one: a batch would copy the table on SQLite, where this is enough

@@ -3,6 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
+revision = "0004"
+down_revision = "0003"
+
 
 def upgrade() -> None:
     op.add_column('file', sa.Column('ctime_ns', sa.BigInteger(), nullable=True))

@@ -3,6 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
+revision = "0005"
+down_revision = "0004"
+
 
 def upgrade() -> None:
     op.add_column('entry', sa.Column('sketch', sa.LargeBinary(), nullable=True))

@@ -7,6 +7,9 @@ from alembic import op
 
 from aggregator.store.migrations.shapes import BYTEWISE, KEY, create_partial_index
 
+revision = "0006"
+down_revision = "0005"
+
 
 def upgrade() -> None:
     op.add_column("feed", sa.Column("left_out", sa.Text(), nullable=True))

@@ -7,6 +7,9 @@ from alembic import op
 
 from aggregator.store.migrations.shapes import BYTEWISE, create_partial_index
 
+revision = "0007"
+down_revision = "0006"
+
 
 def upgrade() -> None:
     op.add_column("feed", sa.Column("uid", BYTEWISE, nullable=True))

@@ -5,6 +5,9 @@ from alembic import op
 
 from aggregator.store.migrations.shapes import create_partial_index
 
+revision = "0008"
+down_revision = "0007"
+
 STATES = {
     "file": {0: "read", 1: "rejected", 2: "unfinished", 3: "duplicate", 4: "removed"},
     "entry": {0: "hidden", 1: "scheduled", 2: "published"},

@@ -5,6 +5,9 @@ from alembic import op
 
 from aggregator.store.migrations.shapes import BYTEWISE, KEY, create_partial_index
 
+revision = "0010"
+down_revision = "0008"
+
 
 def upgrade() -> None:
     op.add_column("entry", sa.Column("lookup_key", BYTEWISE, nullable=True))

@@ -5,6 +5,9 @@ from alembic import op
 
 from aggregator.store.migrations.shapes import BYTEWISE
 
+revision = "0011"
+down_revision = "0010"
+
 
 def upgrade() -> None:
     op.create_table(

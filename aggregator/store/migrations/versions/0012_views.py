@@ -5,6 +5,9 @@ from alembic import op
 
 from aggregator.store.migrations.shapes import create_partial_index
 
+revision = "0012"
+down_revision = "0011"
+
 
 def upgrade() -> None:
     op.add_column("file", sa.Column("rejected_at", sa.BigInteger()))

@@ -5,6 +5,9 @@ from alembic import op
 
 from aggregator.store.migrations.shapes import create_partial_index
 
+revision = "0013"
+down_revision = "0012"
+
 
 def upgrade() -> None:
     op.create_table(

@@ -5,6 +5,9 @@ from contextlib import suppress
 import sqlalchemy as sa
 from alembic import op
 
+revision = "0014"
+down_revision = "0013"
+
 OURS = sa.text(
     "SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
     " WHERE nspname = current_schema() AND relkind = 'r' AND relpersistence = 'u' AND relname ~ '^staged_[0-9a-f]{32}$'"

@@ -5,6 +5,9 @@ from alembic import op
 
 from aggregator.store.migrations.shapes import create_partial_index
 
+revision = "0015"
+down_revision = "0014"
+
 
 def upgrade() -> None:
     op.add_column('entry', sa.Column('stories_at', sa.BigInteger(), nullable=True))

@@ -6,6 +6,9 @@ from alembic import op
 
 from aggregator.store.migrations.shapes import create_partial_index
 
+revision = "0016"
+down_revision = "0015"
+
 
 def upgrade() -> None:
     op.create_index('entry_content', 'entry', ['content_hash'], unique=False)

@@ -3,6 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
+revision = "0018"
+down_revision = "0017"
+
 
 def upgrade() -> None:
     op.add_column("feed", sa.Column("older", sa.Text(), nullable=True))
