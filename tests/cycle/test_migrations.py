@@ -279,7 +279,7 @@ def test_an_upgrade_can_be_rehearsed_before(make_old: MakeOld, revision: str) ->
         moves = {feed.slug: feed for feed in rehearsal.moves()}
     with pytest.raises(StoreError, match=f"older version .* .schema {revision}, .* --dry-run"):
         open_store(site.url, create=False)
-    assert [title for _, title in moves["all"].joins] == ["New"]
+    assert [entry["title"] for entry in moves["all"].joins] == ["New"]
     result = site.run(NOON + 5 * HOUR)
     assert (result.new, result.removed) == (1, 1)
 
