@@ -17,13 +17,7 @@ from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from aggregator.attempts import DIGEST_BYTES, is_paused, note_attempt
-from aggregator.errors import ShortageError
-from aggregator.files import CheckStop, FileBytes, Files, FolderError, open_files
-from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, Unchanged, late_update
-from aggregator.paths import ABSENT, RecordFilter, unescape_path
-from aggregator.problems import Problem, read_hint
-from aggregator.processes import (
+from aggregator.concurrency.processes import (
     PROGRESS,
     CallLostError,
     ClusterError,
@@ -33,6 +27,13 @@ from aggregator.processes import (
     WorkerPool,
     wait_for,
 )
+from aggregator.errors import ShortageError
+from aggregator.files import CheckStop, FileBytes, Files, FolderError, open_files
+from aggregator.files.record_filter import RecordFilter
+from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, Unchanged, late_update
+from aggregator.parse_attempts import DIGEST_BYTES, is_paused, note_attempt
+from aggregator.paths import ABSENT, unescape_path
+from aggregator.problems import Problem, read_hint
 from aggregator.settings import Source
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ class _FileParser:
         self._is_record: RecordFilter | None = None
         self._failed_sections: set[str] = set()  # index files that the machine failed to parse
         if source.layout == "hugo":
-            from aggregator.file_context import FileContexts
+            from aggregator.files.file_context import FileContexts
 
             self._contexts = FileContexts(source, files, self._read_section)
             self._is_record = RecordFilter(source.include, source.exclude)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from aggregator.files import CheckStop, Listed, ListedFile, Unreadable, open_files
-from aggregator.index_files import listed_filter
+from aggregator.files.index_files import listed_filter
 from aggregator.model import KnownFile, SourceFile
 from aggregator.paths import clamped_stat, escape_name
 from aggregator.settings import Source

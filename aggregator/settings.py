@@ -9,7 +9,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from aggregator.paths import is_bucket_url
-from aggregator.topics import NO_TABLES, TopicTables
+from aggregator.topic_tables import NO_TABLES, TopicTables
 
 UTC_ZONE = ZoneInfo("UTC")
 Format = Literal["rss", "atom", "json"]

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from aggregator.config import Config
 from aggregator.errors import StoreMismatchError
 from aggregator.feeds.active_config import ActiveConfig
+from aggregator.feeds.feed_list import summarise_feeds
 from aggregator.feeds.notices import read_notices
-from aggregator.feeds.published import summarise_feeds
 from aggregator.feeds.statistics import read_statistics
 from aggregator.files import folder_problem
+from aggregator.files.quoting import quote_line
 from aggregator.model import CycleResult, early_release
 from aggregator.problems import Problem, place_problem, shown_path, stamp
-from aggregator.quoting import quote_line
 from aggregator.settings import FILE_NAMES
 from aggregator.site import loopback_warning, mismatch_problem, require_match, site_id_warning
 from aggregator.store.lease import read_holder

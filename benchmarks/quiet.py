@@ -54,7 +54,7 @@ def list_files(folder: str) -> int:
 def main(config_path: str, rounds: int) -> QuietTimes:
     """Runs cycles as the service does."""
     from aggregator.config import load_config
-    from aggregator.pipeline import Pipeline
+    from aggregator.cycle.pipeline import Pipeline
     from aggregator.store.database import open_store
     from aggregator.store.session import open_site
 

@@ -16,7 +16,7 @@ from prometheus_client.core import Metric
 from aggregator import cli
 from aggregator.config.presets import PRESETS
 from aggregator.config.schema import config_schema
-from aggregator.service.metrics import CycleMetrics, HttpMetrics
+from aggregator.service.metrics import HttpMetrics, ServiceMetrics
 from aggregator.store.database import open_store
 
 FILE = Path(__file__).with_suffix(".md")
@@ -113,7 +113,7 @@ def _metrics() -> Iterator[str]:
     responses = Counter({200: 1})
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:///{folder}/store.db", create=True)
-        families = list(CycleMetrics(responses, store, lambda: 0).registry.collect())
+        families = list(ServiceMetrics(responses, store, lambda: 0).registry.collect())
         store.close()
     in_serve = {family.name for family in HttpMetrics(responses).registry.collect()}
     yield "## Metrics\n"

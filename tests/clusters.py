@@ -13,8 +13,8 @@ from typing import Self
 
 from commands import eventually
 
-from aggregator.cluster import Cluster
-from aggregator.processes import ClusterError
+from aggregator.concurrency.cluster import Cluster
+from aggregator.concurrency.processes import ClusterError
 
 TESTS = Path(__file__).parent
 

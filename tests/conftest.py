@@ -27,10 +27,10 @@ from sqlalchemy import Connection, Dialect, Engine, Executable, create_engine, e
 from aggregator import cli
 from aggregator.__main__ import GC_THRESHOLD
 from aggregator.config import Config, load_config
+from aggregator.cycle.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.errors import StoppedError
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.model import CycleResult
-from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.store.database import Store, open_store, sqlite_path
 from aggregator.store.queries import file_problems
 from aggregator.store.schema import entry, feed, feed_entry, metadata

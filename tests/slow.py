@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aggregator import ingest, processes
+from aggregator import ingest
+from aggregator.concurrency import processes
 from aggregator.ingest import Batch, CheckStop, Outcome
 from aggregator.model import Record, Rejection, SourceFile
 from aggregator.settings import Source

@@ -24,9 +24,9 @@ from aggregator.ids import FormatIds, IdMint, is_absolute_iri
 from aggregator.links import page_key
 from aggregator.model import Record
 from aggregator.moving_in.records import read_records
-from aggregator.parse.bounds import MAX_ID
+from aggregator.moving_in.saved_feeds import MAX_FEED_BYTES, FeedFileError, SavedEntry, SavedFeed, read_saved_feed
+from aggregator.parse.field_bounds import MAX_ID
 from aggregator.problems import Problem, shown_path
-from aggregator.saved_feeds import MAX_FEED_BYTES, FeedFileError, SavedEntry, SavedFeed, read_saved_feed
 from aggregator.settings import Format
 from aggregator.store.adopted import Place, StoredId, add_adopted, give_id, read_adopted, read_ids, taken_ids
 from aggregator.store.revision import begin_update

@@ -19,11 +19,11 @@ from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import WRONG, print_data, print_line, print_lines, print_message
 from aggregator.cli.stores import reading_store, writing_store
 from aggregator.config import Config
+from aggregator.cycle.pipeline import Pipeline, Progress, ScanRequest
 from aggregator.errors import StoreMissingError
 from aggregator.files import folder_problem
 from aggregator.model import CycleResult
 from aggregator.parse.dates import parse_time
-from aggregator.pipeline import Pipeline, Progress, ScanRequest
 from aggregator.problems import place_problem, stamp, tag_problem
 from aggregator.site import site_id_warning
 from aggregator.store.queries import file_problems
@@ -122,7 +122,7 @@ def _send_pings(config: Config, store: Store, stop: threading.Event) -> None:
 
 def _rehearse(config: Config, now: datetime, *, as_json: bool, accept_removals: bool) -> bool:
     """Prints what a build would change, from a rehearsal on a copy of the store. Whether it had problems."""
-    from aggregator.rehearsal import rehearse
+    from aggregator.cycle.rehearsal import rehearse
 
     with rehearse(config, now, scan=True, accept_removals=accept_removals) as rehearsal:
         problems = (*rehearsal.problems, *rehearsal.notices)

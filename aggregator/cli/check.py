@@ -25,11 +25,11 @@ from aggregator.cli.topic_lint import TopicLint
 from aggregator.config import Config, toml_text
 from aggregator.errors import ConfigError
 from aggregator.files import FolderError, Unreadable, open_files
+from aggregator.files.quoting import Quote, quote_line
 from aggregator.ingest import ingest_files
 from aggregator.model import NoRecord, Outcome, Record, Rejection, SourceFile, duplicate_id, late_update
 from aggregator.output.bucket import bucket_problem
 from aggregator.problems import Level, Problem, place_problem, shortened_path, shown_path, tag_problem, visible
-from aggregator.quoting import Quote, quote_line
 from aggregator.scan import list_records
 from aggregator.settings import Source
 from aggregator.site import loopback_warning, lost_config, port_warning, site_id_warning
@@ -129,7 +129,7 @@ def _find_problems(config: Config, paths: Sequence[str], stored: StoredSite) -> 
         last += find_skipped(config)
         last += (problem for lint in site_lints for problem in lint.problems())
         if config.may_have_store:
-            from aggregator.rehearsal import lost_urls  # imports the store
+            from aggregator.cycle.rehearsal import lost_urls  # imports the store
 
             last += lost_urls(config, now)
     return [*map(Finding, first), *findings, *map(Finding, last)], sum(counts)

@@ -1,7 +1,7 @@
 """`aggregator explain`: the fields of one record, its state, its feeds, and why. Reads only.
 
-path, id or link -> what the store and its file say of the record (record_state)
-                 -> the cause of its state, and its feeds, each with file and line (record_cause, feed_verdicts)
+path, id or link -> what the store and its file say of the record (explain_state)
+                 -> the cause of its state, and its feeds, each with file and line (explain_cause, explain_feeds)
                  -> --json, or text (explain_text)
 """
 
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aggregator.cli.explain_cause import find_cause
+from aggregator.cli.explain_feeds import FeedVerdict, find_verdicts
+from aggregator.cli.explain_state import RecordState, kind_of, read_missing, read_state, shown_place
 from aggregator.cli.explain_text import render_explanation
-from aggregator.cli.feed_verdicts import FeedVerdict, find_verdicts
 from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import print_data, print_table
-from aggregator.cli.record_cause import find_cause
-from aggregator.cli.record_state import RecordState, kind_of, read_missing, read_state, shown_place
 from aggregator.cli.stores import candidate_places, reading_store
 from aggregator.config import Config
 from aggregator.errors import NotFoundError

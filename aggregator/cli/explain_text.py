@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from aggregator.cli.feed_verdicts import NO_FEED
+from aggregator.cli.explain_feeds import NO_FEED
 from aggregator.documents import ALL
 from aggregator.parse.keys import FLAGS
 from aggregator.problems import shown_time

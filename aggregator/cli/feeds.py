@@ -22,7 +22,7 @@ from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import print_data, print_lines, print_message, print_table
 from aggregator.cli.stores import reading_store
 from aggregator.config import can_pin, toml_text
-from aggregator.feeds.published import pinnable_slugs
+from aggregator.feeds.feed_list import pinnable_slugs
 from aggregator.problems import shown_time
 from aggregator.status import feeds_data
 

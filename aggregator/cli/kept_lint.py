@@ -57,8 +57,8 @@ class KeptLint:
 
     def _problems_of(self, source: Source, connection: Connection) -> Iterator[Problem]:
         from aggregator.store.queries import entries_at
-        from aggregator.store.removals import is_mass_removal
         from aggregator.store.schema import EntryState
+        from aggregator.store.withdrawals import is_mass_removal
 
         kinds: dict[str, list[Problem]] = defaultdict(list)  # with paths in the source
         hidden, published, records = list[str](), 0, self._records[source.name]

@@ -14,8 +14,8 @@ from rich.text import Text
 from aggregator.cli.options import config_option, json_option, load_config
 from aggregator.cli.printing import print_data, print_table
 from aggregator.cli.stores import reading_store
+from aggregator.cycle.rehearsal import FeedPreview, preview_feed
 from aggregator.problems import shown_time, stamp
-from aggregator.rehearsal import FeedPreview, preview_feed
 from aggregator.store.session import from_us
 
 EPILOG = """\b

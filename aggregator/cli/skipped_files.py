@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from aggregator.config import Config
 from aggregator.files import FolderError, Unreadable, open_files
+from aggregator.files.record_filter import RecordFilter
 from aggregator.model import SourceFile
 from aggregator.parse import hugo, jekyll
-from aggregator.paths import RecordFilter, unescape_path
+from aggregator.paths import unescape_path
 from aggregator.problems import Problem, shown_path
 from aggregator.settings import Source
 

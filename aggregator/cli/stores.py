@@ -154,7 +154,7 @@ def read_site(config: Config) -> StoredSite:
     """What the store knows of the site, as far as it can be read."""
     if not config.may_have_store:
         return StoredSite()  # without importing the store
-    from aggregator.feeds.published import topic_slugs
+    from aggregator.feeds.feed_list import topic_slugs
     from aggregator.site import stored_site
     from aggregator.store.files import dropped_sources
     from aggregator.store.queries import count_published

@@ -45,7 +45,7 @@ from aggregator.paths import read_regular
 from aggregator.problems import Problem, place_of_byte
 from aggregator.settings import NO_CLAUSE, Clause, FeedPolicy, FeedSpec, OutputOptions, Rule, Site, Source
 from aggregator.toml_positions import KeyPath, Locator, find_long_key
-from aggregator.topics import TopicTables
+from aggregator.topic_tables import TopicTables
 
 MAX_CONFIG_BYTES = 8_000_000
 """A config that pins ten thousand topics has a tenth of it."""

@@ -9,7 +9,7 @@ from aggregator.config.schema import File
 from aggregator.config.topics import TABLES
 from aggregator.feeds.rules import fold
 from aggregator.toml_positions import KeyPath, Locator
-from aggregator.topics import TopicTables
+from aggregator.topic_tables import TopicTables
 
 
 class Mention(NamedTuple):

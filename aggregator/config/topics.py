@@ -9,7 +9,7 @@ from aggregator.config.errors import KeyProblem
 from aggregator.config.schema import File, TopicsTable
 from aggregator.config.values import BadValueError, check_text
 from aggregator.feeds.rules import fold
-from aggregator.topics import TopicTables
+from aggregator.topic_tables import TopicTables
 
 TABLES = ("slugs", "alias", "parent", "titles", "descriptions")
 

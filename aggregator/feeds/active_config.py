@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from aggregator.settings import Clause, FeedPolicy, FeedSpec, OutputOptions, Rule
 from aggregator.store.session import read_meta, span_us, write_meta
-from aggregator.topics import TopicTables
+from aggregator.topic_tables import TopicTables
 
 _KEY = "policy"
 _SPAN = "us"

@@ -13,7 +13,7 @@ from heapq import heapify, heappop, heappush
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from aggregator.feeds.published import TopicTerms
+from aggregator.feeds.feed_list import TopicTerms
 from aggregator.feeds.window import (
     FEED_ENTRIES,
     WINDOW_FACTOR,
@@ -31,7 +31,7 @@ from aggregator.store.events import WITHDRAWN
 from aggregator.store.schema import FEED_DIRTY, PAGE_DIRTY, AnyRow, archive_page, entry, feed, feed_entry
 from aggregator.store.session import Writer, execute_many, from_us, parts
 
-PAGE_BATCH = 100
+REFRESHED_PAGES = 100
 MAX_SEALED = 2000
 """Most entries sealed in one transaction, except for the last feed."""
 PageKey = tuple[str, int]
@@ -210,7 +210,7 @@ def refresh_pages(writer: Writer, loader: FeedLoader, stopped: Callable[[], None
         .join(feed, feed.c.id == archive_page.c.feed_id)
         .where(PAGE_DIRTY)
         .order_by(archive_page.c.feed_id, archive_page.c.number)
-        .limit(PAGE_BATCH)
+        .limit(REFRESHED_PAGES)
     )
     changed: set[PageKey] = set()
     while True:
@@ -251,7 +251,7 @@ def page_versions(
         .join(feed, feed.c.id == archive_page.c.feed_id)
         .order_by(archive_page.c.updated_at, archive_page.c.feed_id, archive_page.c.number)
     )
-    if only is not None and len(only) <= PAGE_BATCH:
+    if only is not None and len(only) <= REFRESHED_PAGES:
         numbers = {number for _, number in only}
         query = query.where(feed.c.slug.in_({slug for slug, _ in only}), archive_page.c.number.in_(numbers))
     for slug, pages, number, version, shown_hash in plain_rows(connection, query):
@@ -269,7 +269,7 @@ def load_pages(
 ) -> Iterator[tuple[Feed, ArchivePage]]:
     """These archive pages in the order given, each with the heading of its feed."""
     feeds: dict[str, AnyRow] = {}
-    for slugs in parts({slug for slug, _ in keys}, PAGE_BATCH):
+    for slugs in parts({slug for slug, _ in keys}, REFRESHED_PAGES):
         feeds.update((row.slug, row) for row in connection.execute(select(feed).where(feed.c.slug.in_(slugs))))
     for slug, number in keys:
         row = feeds[slug]

@@ -16,7 +16,7 @@ from aggregator.store.changes import EntryChanges, PublishedEntry, Selectable
 from aggregator.store.events import JOINED, LEFT, WITHDRAWN, Event, add_events
 from aggregator.store.schema import NEVER, AnyRow, archive_page, feed, feed_entry
 from aggregator.store.session import Writer, execute_many
-from aggregator.topics import TopicTables
+from aggregator.topic_tables import TopicTables
 
 _JOIN, _NEW_FEED = insert(feed_entry), insert(feed)
 _MEMBERSHIP = update(feed_entry).where(

@@ -8,8 +8,8 @@ from datetime import tzinfo
 from sqlalchemy import Connection, select
 
 from aggregator.feeds.active_config import ActiveConfig
-from aggregator.feeds.published import topics_without_feed
-from aggregator.feeds.urls import lost_url_notices
+from aggregator.feeds.feed_list import topics_without_feed
+from aggregator.feeds.url_changes import lost_url_notices
 from aggregator.model import Omitted
 from aggregator.parse.page_links import broken_links
 from aggregator.problems import Problem, shown_path

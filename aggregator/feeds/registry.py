@@ -17,8 +17,8 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, fun
 
 from aggregator.documents import ALL
 from aggregator.feeds.active import ActiveFeeds, ActiveRules
+from aggregator.feeds.feed_list import OF_TOPIC, read_old_slugs, topic_titles, waiting_topics
 from aggregator.feeds.membership import meet_topics, new_feed, try_entries
-from aggregator.feeds.published import OF_TOPIC, read_old_slugs, topic_titles, waiting_topics
 from aggregator.feeds.rules import FeedRules, rule_text
 from aggregator.feeds.window import json_digest
 from aggregator.ids import IdMint
@@ -27,7 +27,7 @@ from aggregator.slugs import plain_key, topic_slug
 from aggregator.store.entries import published_entry
 from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, entry, feed, feed_entry, old_slug
 from aggregator.store.session import Writer, parts, read_meta, span_us, upsert, write_meta
-from aggregator.topics import TopicTables
+from aggregator.topic_tables import TopicTables
 
 BATCH = 1000
 """How many entries are evaluated in one transaction, and topics asked for in one statement."""

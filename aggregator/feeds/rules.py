@@ -13,7 +13,7 @@ from aggregator.links import host_name
 from aggregator.model import Content, Facts
 from aggregator.settings import NO_CLAUSE, Clause, Rule
 from aggregator.slugs import topic_key
-from aggregator.topics import TopicTables
+from aggregator.topic_tables import TopicTables
 
 fold = lru_cache(maxsize=8192)(topic_key)
 """The form in which values of rules and entries are compared, which is the key of a topic. Cached: values repeat."""

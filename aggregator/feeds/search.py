@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from sqlalchemy import Connection
 
+from aggregator.feeds.feed_list import read_topic_terms
 from aggregator.feeds.phrases import EXPRESSION, compile_expression, contains_phrase, expression_error, parse_phrase
-from aggregator.feeds.published import read_topic_terms
 from aggregator.feeds.window import FEED_ENTRIES, NEWEST_FIRST, FeedLoader
 from aggregator.model import Entry
 from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, entry

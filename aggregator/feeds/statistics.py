@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, literal_column, select
 
-from aggregator.feeds.published import published_feeds
+from aggregator.feeds.feed_list import published_feeds
 from aggregator.problems import stamp
 from aggregator.settings import FeedPolicy
 from aggregator.store.schema import ALL_FEED, NEVER, feed, feed_entry

@@ -20,7 +20,7 @@ from aggregator.feeds.archives import (
     new_pages,
     refresh_pages,
 )
-from aggregator.feeds.published import TopicTerms, published_feeds, read_topic_terms, summarise_feeds
+from aggregator.feeds.feed_list import TopicTerms, published_feeds, read_topic_terms, summarise_feeds
 from aggregator.feeds.registry import give_slugs, read_new_rules, write_new_rules
 from aggregator.feeds.window import FeedLoader, Window, json_digest, links_facts, merged_facts
 from aggregator.model import Entry, Feed, FeedSummary

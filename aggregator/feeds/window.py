@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, or_, select
 
 from aggregator.errors import RenderError
 from aggregator.feeds.duplicates import read_others
-from aggregator.feeds.published import TopicTerms, describe, topic_title
+from aggregator.feeds.feed_list import TopicTerms, describe, topic_title
 from aggregator.feeds.rules import fold
 from aggregator.model import (
     NOTHING_OMITTED,

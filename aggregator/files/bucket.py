@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import unquote
 
 from aggregator.buckets import Bucket, ObjectFacts, open_bucket, parse_bucket_url
+from aggregator.concurrency.processes import PROGRESS, CallLostError, start_call, wait_for
 from aggregator.errors import BucketAwayError, BucketError
 from aggregator.files import (
     LISTED_BATCH,
@@ -33,9 +34,8 @@ from aggregator.files import (
     ListedFile,
     Unreadable,
 )
-from aggregator.index_files import listed_filter
+from aggregator.files.index_files import listed_filter
 from aggregator.model import SourceFile
-from aggregator.processes import PROGRESS, CallLostError, start_call, wait_for
 from aggregator.settings import Source
 
 if TYPE_CHECKING:

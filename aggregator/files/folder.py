@@ -10,12 +10,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
 
+from aggregator.concurrency.processes import PROGRESS
 from aggregator.errors import ShortageError
 from aggregator.files import LISTED_BATCH, MAX_PATH, FileBytes, FolderError, Kind, Listed, ListedFile, Unreadable
-from aggregator.index_files import listed_filter
+from aggregator.files.index_files import listed_filter
 from aggregator.model import SourceFile
 from aggregator.paths import ABSENT, ListedFolder, clamped_stat, escape_name, unescape_path
-from aggregator.processes import PROGRESS
 from aggregator.settings import Source
 
 READ_STEP = 16_384

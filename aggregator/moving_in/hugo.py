@@ -20,7 +20,6 @@ from aggregator.moving_in.hugo_sections import (
     read_section_page,
     section_url,
 )
-from aggregator.moving_in.pages import AUTHORS, OWN_TEMPLATE, Site, clause_of, is_key, is_language, title_text
 from aggregator.moving_in.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
 from aggregator.moving_in.site_files import (
     ENDINGS,
@@ -32,11 +31,12 @@ from aggregator.moving_in.site_files import (
     shown_file,
     walk_files,
 )
+from aggregator.moving_in.site_table import AUTHORS, OWN_TEMPLATE, Site, clause_of, is_key, is_language, title_text
 from aggregator.parse.dates import parse_time
 from aggregator.parse.fields import hides_page
 from aggregator.parse.front_matter.values import Value
-from aggregator.parse.glob import Glob, GlobError
 from aggregator.parse.hugo import UNREAD_ENDINGS, content_path, file_language, url_path
+from aggregator.parse.hugo_glob import Glob, GlobError
 from aggregator.parse.keys import FILE_NAME
 from aggregator.parse.values import lower_keys
 

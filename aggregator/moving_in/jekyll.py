@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from aggregator.moving_in.pages import Site, is_language, title_text
 from aggregator.moving_in.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds
 from aggregator.moving_in.site_files import (
     Place,
@@ -23,6 +22,7 @@ from aggregator.moving_in.site_files import (
     shown_file,
     walk_files,
 )
+from aggregator.moving_in.site_table import Site, is_language, title_text
 from aggregator.settings import DATE_PLACEHOLDERS, JEKYLL_PLACEHOLDERS
 from aggregator.slugs import topic_key
 

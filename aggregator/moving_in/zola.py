@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aggregator.moving_in.pages import AUTHORS, OWN_TEMPLATE, Site, clause_of, is_key, is_language, title_text
 from aggregator.moving_in.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
 from aggregator.moving_in.site_files import Place, SiteConfig, page_values, shown_file, walk_files
+from aggregator.moving_in.site_table import AUTHORS, OWN_TEMPLATE, Site, clause_of, is_key, is_language, title_text
 from aggregator.parse.front_matter.values import AllowedKeys
 from aggregator.parse.hugo import url_path
 

@@ -25,13 +25,13 @@ from itertools import islice
 from pathlib import Path
 
 from aggregator.buckets import Bucket, BucketUrl, ObjectFacts, open_bucket, open_quick_bucket
+from aggregator.concurrency.processes import PROGRESS
 from aggregator.documents import content_type
 from aggregator.errors import BucketAwayError, BucketError, ObjectChangedError, PublishError
 from aggregator.output.destination import Destination, InTheWayError, Item, PlaceError, Result, Staged, State, tried
 from aggregator.output.journal import Journal
 from aggregator.output.manifest import JOURNAL_PATH, MANIFEST_PATH, MARK_PATH, OWN_FOLDER, ManifestEntry
 from aggregator.output.publisher import Publisher
-from aggregator.processes import PROGRESS
 
 PARALLEL = 16
 """Requests at a time."""

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from aggregator.concurrency.processes import PROGRESS
+from aggregator.concurrency.threads import Threads
 from aggregator.errors import PublishError, ShortageError
 from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State, tried
 from aggregator.output.journal import Journal
@@ -25,8 +27,6 @@ from aggregator.output.manifest import JOURNAL_PATH, MANIFEST_PATH, MARK_PATH, O
 from aggregator.output.obstacles import reason
 from aggregator.output.publisher import Publisher
 from aggregator.output.tree import Tree
-from aggregator.processes import PROGRESS
-from aggregator.threads import Threads
 
 LOCK_WAIT_S = 30
 WRITE_THREADS = 8

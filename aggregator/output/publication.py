@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from aggregator.concurrency.processes import PROGRESS
 from aggregator.documents import FEED_NAMES, OPTIONAL, is_archive_page
 from aggregator.model import Document
 from aggregator.output.destination import Destination, InTheWayError, PlaceError, Staged, State
 from aggregator.output.manifest import ManifestEntry, digest_of
 from aggregator.output.obstacles import Obstacles
-from aggregator.processes import PROGRESS
 
 MAX_REMOVED = 10_000
 """Most paths that answer 410."""

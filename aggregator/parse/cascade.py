@@ -14,7 +14,7 @@ from aggregator.parse.values import is_null, lower_keys, meaning
 from aggregator.settings import Source
 
 if TYPE_CHECKING:
-    from aggregator.parse.glob import Glob
+    from aggregator.parse.hugo_glob import Glob
 
 MAX_RULES = 100
 """Maps in one cascade."""
@@ -192,7 +192,7 @@ def _is_met(target: Mapping[str, Any], source: Source, own_language: str, langua
 
 
 def _read_glob(pattern: str) -> Glob:
-    from aggregator.parse.glob import Glob, GlobError  # few records have a cascade
+    from aggregator.parse.hugo_glob import Glob, GlobError  # few records have a cascade
 
     try:
         return Glob(pattern)

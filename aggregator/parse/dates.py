@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from aggregator.parse.bounds import MAX_DATE
+from aggregator.parse.field_bounds import MAX_DATE
 
 _ZONE = r"Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?"
 _DATE = re.compile(rf"(\d{{4}}-\d\d-\d\d)(?:[Tt ]\s*(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)\s*({_ZONE})?)?")

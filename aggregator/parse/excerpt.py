@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from html import escape
 from itertools import islice
 
-from aggregator.parse.bounds import MAX_SUMMARY, cut_text
+from aggregator.parse.field_bounds import MAX_SUMMARY, cut_text
 from aggregator.parse.page_links import MARK, drop_marked
 from aggregator.parse.texts import plain_text
 from aggregator.settings import Layout

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 from aggregator.links import MAX_URL, absolute_url, has_user, host_name, http_url
 from aggregator.model import Enclosure, Image, Provider, Related, StoryTimes
-from aggregator.parse.bounds import (
+from aggregator.parse.dates import is_empty_date, parse_time, unix_time, zoned_time
+from aggregator.parse.field_bounds import (
     MAX_ID,
     MAX_IMAGES,
     MAX_ITEMS,
@@ -28,7 +29,6 @@ from aggregator.parse.bounds import (
     MAX_TOPICS,
     cut_text,
 )
-from aggregator.parse.dates import is_empty_date, parse_time, unix_time, zoned_time
 from aggregator.parse.front_matter.values import FrontMatter, FrontMatterError, NearMiss, Opaque, Scalar, Value
 from aggregator.parse.keys import FLAGS, HIDING_DATES, FieldKeys
 from aggregator.parse.media import read_media

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus
 from zoneinfo import ZoneInfo
 
-from aggregator.parse.bounds import MAX_DATE
 from aggregator.parse.dates import format_time, parse_time
+from aggregator.parse.field_bounds import MAX_DATE
 from aggregator.parse.jekyll import slugify
 from aggregator.parse.liquid_values import (
     UNKNOWN,

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from aggregator.links import absolute_url, http_url
 from aggregator.model import Enclosure
-from aggregator.parse.bounds import MAX_ENCLOSURES, MAX_ITEMS
+from aggregator.parse.field_bounds import MAX_ENCLOSURES, MAX_ITEMS
 from aggregator.parse.values import is_null, is_relative, lower_keys, read_number
 
 _ENDINGS = {

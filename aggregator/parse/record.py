@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 from aggregator.links import http_url
 from aggregator.model import Content, Record, Rejection, SourceFile, content_json
-from aggregator.parse.bounds import MAX_SUMMARY
 from aggregator.parse.cascade import NO_CONTEXT, PageContext
 from aggregator.parse.dates import in_zone
+from aggregator.parse.field_bounds import MAX_SUMMARY
 from aggregator.parse.fields import Fields, UnusableError
 from aggregator.parse.front_matter import read_front_matter
 from aggregator.parse.front_matter.values import AllowedKeys, FrontMatter, FrontMatterError, Limits, Value

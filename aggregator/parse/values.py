@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Any, TypeGuard
 
-from aggregator.parse.bounds import MAX_DIGITS
+from aggregator.parse.field_bounds import MAX_DIGITS
 from aggregator.parse.front_matter.values import Opaque, Scalar
 from aggregator.problems import without_user
 from aggregator.unicode import xml_text

@@ -18,8 +18,8 @@ from aggregator.render.assembly import assemble
 from aggregator.render.assets import render_assets, render_feed_style
 from aggregator.render.content import reader_title
 from aggregator.render.entries import page_kinds, render_columns, scope_of
+from aggregator.render.fitting import fit_entries, shorten_entries, split_fitting
 from aggregator.render.frames import feed_frames, heading_of
-from aggregator.render.limits import fit_entries, shorten_entries, split_fitting
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
 from aggregator.unicode import is_visible
 

@@ -17,15 +17,21 @@ from time import time
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
+from aggregator.concurrency.threads import Threads
 from aggregator.documents import SEARCH_STYLE, SHOWS_SEARCH, cache_control, content_security_policy
 from aggregator.errors import BucketError, ShortageError, StoreError, crash_report
 from aggregator.serve.bodies import Bodies, Headers
-from aggregator.serve.conditional import accepts_html, is_precondition_met, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.direct import is_direct
 from aggregator.serve.files import CORS, NOSNIFF, ServedFile, Snapshot, is_shared, make_file, read_body, read_other
+from aggregator.serve.request_headers import (
+    accepts_html,
+    is_precondition_met,
+    matches_etag,
+    parse_http_date,
+    prefers_gzip,
+)
 from aggregator.serve.source import DocumentSource
 from aggregator.settings import FILE_NAMES, OutputOptions, Site
-from aggregator.threads import Threads
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -6,7 +6,7 @@ import threading
 import time
 from itertools import islice, zip_longest
 
-from aggregator.pipeline import NO_PATHS, Paths
+from aggregator.cycle.pipeline import NO_PATHS, Paths
 
 MAX_NAMED = 1000
 """Most paths that wait. From there on everything is scanned, which costs no more; MAX_FIRST of the paths go first."""

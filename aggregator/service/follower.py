@@ -6,8 +6,8 @@ import logging
 import time
 from typing import NamedTuple
 
+from aggregator.cycle.pipeline import Pipeline
 from aggregator.errors import FolderTakenError
-from aggregator.pipeline import Pipeline
 from aggregator.service.health import CONFIG, LEADER, Health
 from aggregator.store.database import Store
 from aggregator.store.service_requests import Leader, read_leader

@@ -20,9 +20,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from aggregator import __version__
+from aggregator.cycle.stage_clock import STAGES
 from aggregator.errors import StoreError
 from aggregator.model import CycleResult
-from aggregator.stage_clock import STAGES
 from aggregator.store.database import Store
 from aggregator.store.queries import count_records
 
@@ -57,7 +57,7 @@ class HttpMetrics(Collector):
         return 200, CONTENT_TYPE_PLAIN_0_0_4.encode(), generate_latest(self.registry)
 
 
-class CycleMetrics(HttpMetrics):
+class ServiceMetrics(HttpMetrics):
     """Also what the cycles of a service do, and what its store has. `oldest_unread_s` returns how many seconds the
     oldest request for a scan waits."""
 

@@ -15,12 +15,12 @@ from aggregator.errors import crash_report
 from aggregator.serve.server import FeedsServer
 from aggregator.service.config_reload import LiveConfig
 from aggregator.service.cycle_requests import CycleRequests
-from aggregator.service.deadline import end_hanging_cycle
+from aggregator.service.hang_check import end_hanging_cycle
 from aggregator.service.health import Health
-from aggregator.service.metrics import CycleMetrics
+from aggregator.service.metrics import ServiceMetrics
 from aggregator.service.monitor import Monitor
 from aggregator.service.process import end_process, flush_log, start_thread, watch_threads
-from aggregator.service.search import Search
+from aggregator.service.search_page import Search
 from aggregator.service.serving import load_state, make_app, reload_snapshot, run_servers
 from aggregator.service.status_page import StatusPage
 from aggregator.service.triggers import Triggers
@@ -49,7 +49,7 @@ class Service:
         self._health = health
         self._update_ready()
         self._requests = CycleRequests()
-        metrics = CycleMetrics(self.app.responses, store, self._requests.oldest_s)
+        metrics = ServiceMetrics(self.app.responses, store, self._requests.oldest_s)
         self.app.private["/metrics"] = metrics.page
         self.app.private |= StatusPage(store, health.report, lambda: self._served_config).pages()
         self._pings = PingSender(config.site_facts(), store, health, stop, metrics.count_ping)

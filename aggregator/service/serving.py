@@ -24,8 +24,8 @@ from aggregator.serve.files import EMPTY_SNAPSHOT, load_snapshot
 from aggregator.serve.server import FeedsServer, bind_socket, make_server
 from aggregator.serve.source import make_source
 from aggregator.service.metrics import HttpMetrics
-from aggregator.service.notify import notify, report
 from aggregator.service.process import start_thread, watch_threads
+from aggregator.service.systemd import notify, report
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SWITCH_S = 0.0005

@@ -47,7 +47,7 @@ class StatusPage:
             return self._made[1]
 
     def _make(self) -> tuple[int, bytes, bytes]:
-        from aggregator.render.status import render_status_page
+        from aggregator.render.status_page import render_status_page
 
         config, now = self._config(), datetime.now(UTC)
         _, health = self._health()

@@ -22,12 +22,12 @@ from watchfiles import Change
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 from watchfiles.main import _default_force_polling
 
-from aggregator.pipeline import Paths
+from aggregator.cycle.pipeline import Paths
 from aggregator.scan import path_locator
 from aggregator.service.debounce import Debounce, Locators
 from aggregator.service.process import start_thread
 from aggregator.settings import Source
-from aggregator.store.removals import MASS_REMOVAL
+from aggregator.store.withdrawals import MASS_REMOVAL
 
 STEP_MS, IDLE_STEP_MS = 2, 50
 """Poll interval; a batch of changes ends after one interval without another. Longer when idle, because each poll wakes

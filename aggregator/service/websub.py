@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlencode
 
 from aggregator import __version__
+from aggregator.concurrency.processes import POLL_S, start_call
 from aggregator.errors import ShortageError, StoreError
-from aggregator.processes import POLL_S, start_call
 from aggregator.service.health import WEBSUB, Health
 from aggregator.settings import Site
 from aggregator.store.database import Store

@@ -14,7 +14,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from aggregator.concurrency.processes import PROGRESS
 from aggregator.config import Config
+from aggregator.cycle.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.errors import (
     AggregatorError,
     StoppedError,
@@ -24,13 +26,11 @@ from aggregator.errors import (
     crash_report,
 )
 from aggregator.model import CycleResult
-from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.problems import place_problem
-from aggregator.processes import PROGRESS
 from aggregator.service.cycle_requests import CycleRequests
 from aggregator.service.follower import FOLLOW_S, Follower
 from aggregator.service.health import CYCLE, STORE, Health
-from aggregator.service.metrics import CycleMetrics
+from aggregator.service.metrics import ServiceMetrics
 from aggregator.service.problem_log import ProblemLog
 from aggregator.service.triggers import Triggers
 from aggregator.service.watch import EventOr
@@ -70,7 +70,7 @@ class Worker:
         requests: CycleRequests,
         triggers: Triggers,
         health: Health,
-        metrics: CycleMetrics,
+        metrics: ServiceMetrics,
         publish: Callable[[Config, bool], None],
     ) -> None:
         self._config, self._store, self.site_id, self._stop = config, store, site_id, stop

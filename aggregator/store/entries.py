@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Update, bindparam, case, delete, insert, select, update
 
-from aggregator.attempts import is_settled
 from aggregator.ids import FormatIds
 from aggregator.links import page_key
 from aggregator.model import (
@@ -27,6 +26,7 @@ from aggregator.model import (
 )
 from aggregator.parse.page_links import has_page_links
 from aggregator.parse.references import reference_key
+from aggregator.parse_attempts import is_settled
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.adopted import format_ids_json, read_adopted

@@ -25,9 +25,9 @@ from sqlalchemy import (
     update,
 )
 
-from aggregator.attempts import DIGEST_BYTES
 from aggregator.ids import FormatIds, IdMint
 from aggregator.model import Content, CycleResult, Unread, read_content
+from aggregator.parse_attempts import DIGEST_BYTES
 from aggregator.problems import Problem
 from aggregator.settings import Source
 from aggregator.store.adopted import format_ids_of, shows_id

@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, false, func, or_, select, update
 
-from aggregator.attempts import DIGEST_BYTES
 from aggregator.model import read_content
+from aggregator.parse_attempts import DIGEST_BYTES
 from aggregator.settings import Source
 from aggregator.sketch import Candidate, is_alike, link_part, pair_alike, read_sketch, shared_lines
 from aggregator.store.batch_renames import SAME_CONTENT, SAME_LINK, can_be_same, links_of_others
@@ -26,9 +26,9 @@ from aggregator.store.entries import changed_values, published_entry, update_ent
 from aggregator.store.events import EXPIRED, FLAG, add_renames
 from aggregator.store.page_links import mark_links, move_links
 from aggregator.store.queries import last_finished_at
-from aggregator.store.removals import first_missing, is_any_missing
 from aggregator.store.schema import FILE_BYTES, SHOWABLE, STATED_LINK, AnyRow, EntryState, FileState, body, entry, file
 from aggregator.store.session import Writer, parts, span_us
+from aggregator.store.withdrawals import first_missing, is_any_missing
 
 RENAME_BATCH = 500
 FREED_AT_ONCE = 2000

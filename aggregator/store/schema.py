@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from aggregator.attempts import DIGEST_BYTES
+from aggregator.parse_attempts import DIGEST_BYTES
 
 AnyRow = Row[*tuple[Any, ...]]
 """A row of a query; its columns are those that the query names."""
@@ -102,7 +102,7 @@ file = Table(
     Column("path", _Bytewise, primary_key=True),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
-    # empty: it was not read to its end, or is to be parsed again; longer: see `aggregator.attempts`
+    # empty: it was not read to its end, or is to be parsed again; longer: see `aggregator.parse_attempts`
     Column("digest", LargeBinary, nullable=False),
     Column("state", Text, nullable=False),  # a FileState
     Column("recheck", Boolean, nullable=False),  # read it again although its stat is the same
@@ -161,7 +161,7 @@ entry = Table(
 """Records and what became of them. A row is never deleted, except when its file turns out to be a rename."""
 
 FILE_BYTES = func.substr(file.c.digest, 1, DIGEST_BYTES, type_=file.c.digest.type)
-"""The digest of the bytes of a file, without the times of attempts (`attempts.py`)."""
+"""The digest of the bytes of a file, without the times of attempts (`parse_attempts.py`)."""
 ENTRY_EARLY = text("entry.state = 'published' AND entry.dated_at > entry.released_at")
 """An entry states a later date than it was released at; for the index see FILE_MISSING."""
 STATED_LINK = func.substr(entry.c.sketch, literal_column("1"), literal_column("8"), type_=entry.c.sketch.type)
@@ -212,7 +212,7 @@ old_slug = Table(
     Column("feed_id", _Key, nullable=False),
     Column("since", BigInteger, nullable=False),
 )
-"""Slugs that feeds of topics gave up. No other topic gets them, and they redirect (`feeds.urls`)."""
+"""Slugs that feeds of topics gave up. No other topic gets them, and they redirect (`feeds.url_changes`)."""
 
 feed_entry = Table(
     "feed_entry",

@@ -20,11 +20,11 @@ from object_storage import CUT, READER, ObjectStorage, Proxy, running_storage, u
 from sqlalchemy import text
 
 from aggregator.buckets import Bucket, BucketUrl, open_bucket
+from aggregator.cycle.pipeline import Paths
 from aggregator.errors import LeaseLostError, PublishError
 from aggregator.model import Document
 from aggregator.output.bucket import PARALLEL, OutputBucket
 from aggregator.output.publication import Target
-from aggregator.pipeline import Paths
 
 NOON, LATER, DAY = at("2024-05-01 12:00"), at("2024-05-01 13:00"), at("2024-05-02 12:00")
 PREFIX = "feeds/"

@@ -14,9 +14,10 @@ from documents import archive_ids
 from simulation.world import Config, World, apply
 from sqlalchemy import select
 
-from aggregator import differences, ingest, update
+from aggregator import ingest
+from aggregator.cycle import changed_files, update
+from aggregator.cycle.pipeline import ScanRequest
 from aggregator.paths import escape_name
-from aggregator.pipeline import ScanRequest
 from aggregator.store.schema import entry
 from aggregator.store.session import to_us
 
@@ -30,8 +31,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cycle reads a few files and leaves the rest."""
     for module, name, value in (
         (update, "BULK_S", 0.0),
-        (differences, "LOOKUP_BATCH", 1),
-        (differences, "LEAST_READ", 1),
+        (changed_files, "LOOKUP_BATCH", 1),
+        (changed_files, "LEAST_READ", 1),
         (ingest, "FILE_BATCH", 1),
         (ingest, "POOL_MIN_FILES", 1),
     ):
@@ -66,7 +67,7 @@ def test_parts_publish_the_same_as_one_cycle(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(update, "BULK_S", 3600.0)
             assert not whole.run(step.now).cut
-        monkeypatch.setattr(differences, "LEAST_READ", chance.randint(1, 5))
+        monkeypatch.setattr(changed_files, "LEAST_READ", chance.randint(1, 5))
         paths = sorted(map(escape_name, step.folder))
         while True:
             first = {"": chance.sample(paths, min(len(paths), chance.choice((0, 2, 9))))}

@@ -128,7 +128,7 @@ def test_the_service_writes_and_logs_nothing_that_is_not_public(shop: Shop) -> N
 
 
 CRASH = f"""
-from aggregator.pipeline import Pipeline
+from aggregator.cycle.pipeline import Pipeline
 
 def update_store(*_arguments, **_options):
     try:

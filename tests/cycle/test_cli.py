@@ -1232,8 +1232,8 @@ def test_status_exits_with_1_while_the_records_folder_is_missing_and_ends_with_t
 
 
 def test_status_exits_with_1_after_a_failed_cycle(shop: Shop, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aggregator.cycle.pipeline import Pipeline
     from aggregator.errors import StoreError
-    from aggregator.pipeline import Pipeline
 
     assert call("build")[0] == 0
     with monkeypatch.context() as patched:

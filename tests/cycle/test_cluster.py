@@ -14,7 +14,8 @@ from clusters import DaskCluster
 from commands import free_port
 from conftest import SiteFolder, spy
 
-from aggregator import __version__, cluster, ingest
+from aggregator import __version__, ingest
+from aggregator.concurrency import cluster
 from aggregator.status import read_status
 from aggregator.store.schema import metadata
 

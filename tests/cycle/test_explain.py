@@ -15,7 +15,7 @@ from sites import write_files
 from sqlalchemy import QueuePool, func, select
 
 from aggregator import cli
-from aggregator.cli import feed_verdicts, record_state
+from aggregator.cli import explain_feeds, explain_state
 from aggregator.cli.explain import explain_record
 from aggregator.cli.explain_text import render_explanation
 from aggregator.errors import NotFoundError
@@ -360,7 +360,7 @@ def test_a_file_that_cannot_be_read_stands_for_no_other(site: SiteFolder, monkey
     site.run(NOON)
     site.remove(*names)
     unread = [Unreadable("a.md", "it cannot be read"), Unreadable("b/", "it cannot be read")]
-    monkeypatch.setattr(record_state, "list_records", lambda _source: unread)
+    monkeypatch.setattr(explain_state, "list_records", lambda _source: unread)
     assert "with 30 of 32 files" in reason(site, "a.md1.md")
 
 
@@ -439,7 +439,7 @@ def test_a_member_names_the_clause_that_takes_it_in(site: SiteFolder) -> None:
 def test_only_another_config_is_rehearsed_and_no_transaction_is_open_meanwhile(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rehearsed, rehearse = list[int](), feed_verdicts.rehearse
+    rehearsed, rehearse = list[int](), explain_feeds.rehearse
 
     def counted(*given: Any, **options: Any) -> Any:
         pool = site.store.engine.pool
@@ -447,7 +447,7 @@ def test_only_another_config_is_rehearsed_and_no_transaction_is_open_meanwhile(
         rehearsed.append(pool.checkedout())
         return rehearse(*given, **options)
 
-    monkeypatch.setattr(feed_verdicts, "rehearse", counted)
+    monkeypatch.setattr(explain_feeds, "rehearse", counted)
     site.record("a.md")
     site.run(NOON)
     with site.store.write() as connection:

@@ -15,10 +15,10 @@ from loopback import fine, redirects, running
 from lxml import etree
 from sqlalchemy import select
 
-from aggregator import update
+from aggregator.cycle import update
 from aggregator.errors import StoppedError, StoreError
 from aggregator.feeds import registry
-from aggregator.feeds.published import TopicTerms
+from aggregator.feeds.feed_list import TopicTerms
 from aggregator.feeds.registry import sync_configured_feeds
 from aggregator.feeds.versions import Refreshed
 from aggregator.ids import IdMint

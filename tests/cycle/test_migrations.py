@@ -14,9 +14,9 @@ from conftest import SITE_ID, SiteFolder, at
 from documents import archive_ids, feed_updated, pages
 from sqlalchemy import LargeBinary, MetaData, create_engine, text
 
+from aggregator.cycle.rehearsal import rehearse
 from aggregator.errors import StoreError
 from aggregator.ids import IdMint
-from aggregator.rehearsal import rehearse
 from aggregator.store import migrations
 from aggregator.store.database import migrate, open_store
 from aggregator.store.session import to_us

@@ -29,8 +29,8 @@ from aggregator.status import UNREADABLE, read_status
 from aggregator.store.database import copy_store
 from aggregator.store.lost_store import read_lost_store
 from aggregator.store.queries import unread_files
-from aggregator.store.removals import MASS_REMOVAL
 from aggregator.store.schema import cycle, entry, feed_entry
+from aggregator.store.withdrawals import MASS_REMOVAL
 
 pytestmark = pytest.mark.both_databases
 
@@ -352,7 +352,7 @@ def test_a_file_that_was_renamed_in_a_cycle_that_stopped_keeps_its_id_however_la
     ids = small.ids()
     (small.incoming / "a.md").rename(small.incoming / "moved.md")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aggregator.missing_files.pair_renames", Mock(side_effect=StoppedError))
+        patch.setattr("aggregator.cycle.missing_files.pair_renames", Mock(side_effect=StoppedError))
         with pytest.raises(StoppedError):
             small.run("2024-05-01 12:01")
     small.run("2024-05-03 12:00")
@@ -394,7 +394,7 @@ def test_the_wait_for_a_place_that_cannot_be_read_lasts_as_long_as_was_said(
     with monkeypatch.context() as patch:
         for hours, minute in ((1, 1), (2, 5), (3, 10)):
             later_ns = real_ns + hours * 3600 * 10**9
-            patch.setattr("aggregator.missing_files.time.time_ns", lambda later_ns=later_ns: later_ns)
+            patch.setattr("aggregator.cycle.missing_files.time.time_ns", lambda later_ns=later_ns: later_ns)
             assert small.run(f"2024-05-01 12:{minute:02}").removed == 0
         assert small.run("2024-05-01 12:11").removed == 1
 
@@ -418,7 +418,7 @@ def test_a_missing_file_cannot_be_where_nothing_changed_since_the_last_cycle(
     (too_deep(small.incoming) / "x.md").touch()
     later = datetime.now(UTC) + timedelta(hours=1)
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.missing_files.time.time_ns", lambda: int(later.timestamp()) * 10**9)
+        patch.setattr("aggregator.cycle.missing_files.time.time_ns", lambda: int(later.timestamp()) * 10**9)
         small.run(later)
         small.remove("a.md")
         result = small.run(later + timedelta(minutes=1))

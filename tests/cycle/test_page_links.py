@@ -291,7 +291,7 @@ def test_a_stopped_cycle_resolves_its_links_later(site: SiteFolder, monkeypatch:
     put(site, "posts/first.md", slug="1st")
     site.pipeline  # noqa: B018 - it is made before the stop
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.update.resolve_links", Mock(side_effect=StoppedError))
+        patch.setattr("aggregator.cycle.update.resolve_links", Mock(side_effect=StoppedError))
         with pytest.raises(StoppedError):
             site.run(LATER)
     site.run(LATEST)

@@ -12,13 +12,13 @@ import pytest
 from conftest import SiteFolder, at
 from loopback import fine, running
 
-from aggregator import rehearsal as module
 from aggregator.cli.preview import preview_data
 from aggregator.config import load_config
+from aggregator.cycle import rehearsal as module
+from aggregator.cycle.rehearsal import lost_urls, preview_feed, rehearse
 from aggregator.errors import NotFoundError, StoppedError
 from aggregator.feeds import registry
-from aggregator.feeds.urls import lost_url_notices
-from aggregator.rehearsal import lost_urls, preview_feed, rehearse
+from aggregator.feeds.url_changes import lost_url_notices
 from aggregator.service.serving import make_app
 from aggregator.store.session import to_us
 
@@ -388,7 +388,7 @@ def test_the_old_url_of_a_topic_is_kept_by_what_redirected_it(site: SiteFolder) 
 def test_a_stopped_cycle_does_not_hide_a_lost_url(built: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     built.configure()
     with monkeypatch.context() as patch:
-        patch.setattr("aggregator.update.refresh_feeds", Mock(side_effect=StoppedError))
+        patch.setattr("aggregator.cycle.update.refresh_feeds", Mock(side_effect=StoppedError))
         with pytest.raises(StoppedError):
             built.run(LATER)
     (notice,) = built.run(LATER).notices

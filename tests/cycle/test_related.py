@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import SiteFolder, at
 
-from aggregator.differences import Differences
+from aggregator.cycle.changed_files import Differences
 from aggregator.files import FolderError
 
 pytestmark = pytest.mark.both_databases

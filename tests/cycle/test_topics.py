@@ -13,7 +13,7 @@ from lxml import etree
 from aggregator.config.topics import toml_text
 from aggregator.errors import StoppedError
 from aggregator.feeds import registry
-from aggregator.feeds.published import pinnable_slugs
+from aggregator.feeds.feed_list import pinnable_slugs
 from aggregator.feeds.registry import sync_configured_feeds
 from aggregator.ids import IdMint
 from aggregator.slugs import topic_slug

@@ -14,8 +14,9 @@ import pytest
 import slow
 from clusters import DaskCluster
 
-from aggregator import cluster, ingest
-from aggregator.cluster import ClusterLink
+from aggregator import ingest
+from aggregator.concurrency import cluster
+from aggregator.concurrency.cluster import ClusterLink
 from aggregator.errors import StoppedError
 from aggregator.model import Rejection
 
@@ -66,7 +67,7 @@ def after_some(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object
                 act()
             return store_outcomes(*args, **options)
 
-        monkeypatch.setattr("aggregator.update.store_outcomes", store)
+        monkeypatch.setattr("aggregator.cycle.update.store_outcomes", store)
 
     return arrange
 

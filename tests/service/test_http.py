@@ -40,8 +40,8 @@ from loopback import (
 
 from aggregator.errors import AggregatorError
 from aggregator.serve.bodies import Bodies
-from aggregator.serve.conditional import accepts_html, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.files import EMPTY_SNAPSHOT, read_other
+from aggregator.serve.request_headers import accepts_html, matches_etag, parse_http_date, prefers_gzip
 from aggregator.serve.server import bind_socket, make_server
 from aggregator.serve.source import FolderSource
 

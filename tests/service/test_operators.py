@@ -26,10 +26,10 @@ from http_servers import LoopbackServer, QuietHandler
 from loopback import make_app, running
 
 from aggregator import __version__
+from aggregator.cycle.stage_clock import STAGES
 from aggregator.serve.direct import is_direct
 from aggregator.service.cycle_requests import CycleRequests
-from aggregator.service.notify import watchdog_s
-from aggregator.stage_clock import STAGES
+from aggregator.service.systemd import watchdog_s
 
 SERIES = {
     "aggregator_build_info": ["version"],
@@ -244,7 +244,7 @@ def test_health_asks_the_service_of_the_config_or_of_a_url(shop: Shop) -> None:
 
 NO_ROOM = """
 import os
-from aggregator import pipeline
+from aggregator.cycle import pipeline
 from aggregator.errors import StoreError
 from aggregator.store import database
 begin = database._begin_sqlite

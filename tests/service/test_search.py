@@ -20,7 +20,7 @@ from aggregator.feeds import search as feeds_search
 from aggregator.feeds.search import QueryError, parse_query, search
 from aggregator.render import frames
 from aggregator.serve.files import ServedFile
-from aggregator.service.search import Search
+from aggregator.service.search_page import Search
 
 NOON = at("2026-03-01 12:00")
 RECORDS = {

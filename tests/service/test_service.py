@@ -37,7 +37,7 @@ PATCHED = """
 import time
 from pathlib import Path
 from aggregator.service import service, worker
-from aggregator.pipeline import Pipeline
+from aggregator.cycle.pipeline import Pipeline
 real = Pipeline.update_store
 def update_store(*arguments, **options):
     {patch}

@@ -20,8 +20,8 @@ from simulation.world import Config, Step, World, apply
 from watchfiles import Change
 from watchfiles._rust_notify import RustNotify
 
+from aggregator.cycle.pipeline import Paths
 from aggregator.paths import escape_name
-from aggregator.pipeline import Paths
 from aggregator.scan import path_locator
 from aggregator.service import cycle_requests as requests_module
 from aggregator.service import debounce as debounce_module

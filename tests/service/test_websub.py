@@ -16,7 +16,7 @@ from commands import OLD, Shop, eventually
 from conftest import SiteFolder, at
 from http_servers import LoopbackServer, QuietHandler
 
-from aggregator import pipeline
+from aggregator.cycle import pipeline
 from aggregator.service import websub
 from aggregator.service.websub import send_pings
 

@@ -15,7 +15,7 @@ from documents import ATOM, atom_id
 from lxml import etree
 
 from aggregator.errors import ConfigError
-from aggregator.feeds.urls import lost_url_notices
+from aggregator.feeds.url_changes import lost_url_notices
 from aggregator.slugs import topic_slug
 
 SEED = int(os.environ.get("HISTORY_SEED", "1"))  # another number, other histories by the same rules

@@ -16,7 +16,7 @@ import aggregator
 from aggregator.config.presets import PRESETS, Preset
 from aggregator.links import MAX_URL
 from aggregator.model import Record, Rejection
-from aggregator.parse.bounds import MAX_DIGITS, MAX_IMAGES, MAX_RELATED, cut_text
+from aggregator.parse.field_bounds import MAX_DIGITS, MAX_IMAGES, MAX_RELATED, cut_text
 from aggregator.slugs import topic_key
 from aggregator.unicode import MAX_MARKS, few_marks, normal_form
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lxml import etree
 
 from aggregator.render.charts import bar_chart, column_chart
-from aggregator.render.status import duration
+from aggregator.render.status_page import duration
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -13,8 +13,8 @@ from parsing import as_record, as_rejection, parse_bytes, processor_time, source
 from aggregator.config.presets import PRESETS
 from aggregator.model import Record, Rejection, SourceFile
 from aggregator.parse.cascade import PageContext
-from aggregator.parse.glob import MAX_PATTERN, Glob
 from aggregator.parse.hugo import read_index_name
+from aggregator.parse.hugo_glob import MAX_PATTERN, Glob
 from aggregator.parse.record import parse_record
 from aggregator.parse.section import Section, read_section
 

@@ -18,11 +18,11 @@ import slow
 from parsing import as_record, as_rejection, source
 
 from aggregator import ingest
+from aggregator.concurrency.processes import WorkerPool
 from aggregator.errors import StoppedError
 from aggregator.ingest import Outcome, ingest_batch, ingest_files, trace_file
 from aggregator.model import Record, Rejection, SourceFile, Unchanged
 from aggregator.parse.record import parse_record
-from aggregator.processes import WorkerPool
 from aggregator.scan import Differs, scan_source
 
 GOOD = "---\ntitle: T\nexcerpt: E\n---\nbody\n"

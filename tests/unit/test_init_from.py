@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sites import post, write_files
 
 from aggregator.errors import AggregatorError, ConfigError
+from aggregator.files.record_filter import RecordFilter
 from aggregator.moving_in import plan_move
 from aggregator.moving_in.plan import Plan
-from aggregator.paths import RecordFilter
 
 BASE = "https://blog.example.org/"
 

@@ -12,7 +12,7 @@ from parsing import SOURCE, lines, record
 
 from aggregator.config.presets import PRESETS
 from aggregator.model import Enclosure
-from aggregator.parse.bounds import MAX_ENCLOSURES
+from aggregator.parse.field_bounds import MAX_ENCLOSURES
 from aggregator.parse.media import MEDIA_TYPES, media_type, read_media_type
 
 MP3 = "https://a.example/1.mp3"

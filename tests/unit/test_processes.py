@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 import slow
 
-from aggregator.errors import StoppedError
-from aggregator.processes import (
+from aggregator.concurrency.processes import (
     PROGRESS,
     CallLostError,
     Worker,
@@ -25,6 +24,7 @@ from aggregator.processes import (
     WorkerPool,
     wait_for,
 )
+from aggregator.errors import StoppedError
 
 TESTS = Path(__file__).parent
 
@@ -142,7 +142,7 @@ def test_an_error_of_a_call_is_not_taken_for_a_missing_answer() -> None:
 
 def test_a_process_ends_with_its_parent_even_if_that_is_killed() -> None:
     code = (
-        "import os, sys, time; sys.path[:] = sys.argv[1:]; from aggregator.processes import Worker; w = Worker();"
+        "import os, sys, time; sys.path[:] = sys.argv[1:]; from aggregator.concurrency.processes import Worker; w = Worker();"
         " print(w.call(os.getpid), flush=True); os.kill(os.getpid(), 9)"
     )
     command = [sys.executable, "-P", "-c", code, str(TESTS), *sys.path]

@@ -23,14 +23,15 @@ from commands import Shop, eventually
 from conftest import NOBODY, SiteFolder, other_user
 from filelock import FileLock
 
-from aggregator import render, threads
+from aggregator import render
+from aggregator.concurrency import threads
+from aggregator.concurrency.threads import Threads
 from aggregator.errors import PublishError, RenderError
 from aggregator.model import CycleResult, Document, Feed
 from aggregator.output import folder, publication
 from aggregator.output.folder import OutputFolder
 from aggregator.output.publication import Target
 from aggregator.output.tree import Tree
-from aggregator.threads import Threads
 
 NOON, LATER, DAY = "2024-05-01 12:00", "2024-05-01 13:00", "2024-05-02 12:00"
 BASE = "https://feeds.example.org/"

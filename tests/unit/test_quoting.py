@@ -9,10 +9,10 @@ from conftest import SiteFolder
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from aggregator.files.quoting import Quote, quote_line
 from aggregator.model import Rejection, SourceFile
 from aggregator.parse.record import parse_record
 from aggregator.problems import Problem
-from aggregator.quoting import Quote, quote_line
 from aggregator.settings import Source
 
 SECRET = "xyzzycanary"

@@ -47,8 +47,8 @@ from aggregator.render import atom, entries, rss, xml
 from aggregator.render.assets import assets_version, render_assets
 from aggregator.render.cache import ENTRY_BYTES, EntryCache
 from aggregator.render.content import Scope, authors_of, content_html, foreign_language, is_right_to_left, titled_entry
+from aggregator.render.fitting import ESCAPED_BYTES, MARKUP_BYTES
 from aggregator.render.frames import LAST_PAGE, feed_frames
-from aggregator.render.limits import ESCAPED_BYTES, MARKUP_BYTES
 from aggregator.render.markup import rfc822_date, rfc3339_date, shared_markup
 from aggregator.render.pages import MAX_DEPTH
 from aggregator.settings import Format, OutputOptions, Site

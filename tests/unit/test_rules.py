@@ -16,7 +16,7 @@ from aggregator.feeds.rules import FeedRules, failing_clause, matches, read_fact
 from aggregator.links import host_name
 from aggregator.model import Content, Facts, Provider
 from aggregator.settings import Clause, Rule
-from aggregator.topics import NO_TABLES, TopicTables
+from aggregator.topic_tables import NO_TABLES, TopicTables
 
 ENTRY = Facts(
     topics=frozenset({"ai", "power apps"}),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aggregator.ids import FormatIds, IdMint
 from aggregator.links import page_key
-from aggregator.saved_feeds import FeedFileError, SavedEntry, read_saved_feed
+from aggregator.moving_in.saved_feeds import FeedFileError, SavedEntry, read_saved_feed
 
 PAGE = "https://blog.example.org/a/"
 FEEDBURNER = "http://rssnamespace.org/feedburner/ext/1.0"

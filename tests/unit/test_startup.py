@@ -25,8 +25,8 @@ WRITING = {
     "aggregator.feeds.membership",
     "aggregator.feeds.window",
     "aggregator.store.entries",
-    "aggregator.pipeline",
-    "aggregator.update",
+    "aggregator.cycle.pipeline",
+    "aggregator.cycle.update",
 }
 SELDOM = {"alembic", "sqlalchemy.orm", "rich", "re2", "multiprocessing"}
 
@@ -57,7 +57,8 @@ def test_a_check_opens_no_store(shop: Shop) -> None:
     imported = imported_by(shop, "check")
     assert "frontmatter" in imported
     assert (
-        imported & (RENDERING | SERVICE | SELDOM | {"sqlalchemy", "aggregator.store", "aggregator.pipeline"}) == set()
+        imported & (RENDERING | SERVICE | SELDOM | {"sqlalchemy", "aggregator.store", "aggregator.cycle.pipeline"})
+        == set()
     )
 
 

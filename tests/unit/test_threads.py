@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from aggregator import threads
+from aggregator.concurrency import threads
+from aggregator.concurrency.threads import Threads
 from aggregator.errors import ShortageError
-from aggregator.threads import Threads
 
 
 def refuse(*_args: object) -> int:
@@ -83,7 +83,7 @@ def test_what_waits_for_a_call_runs_it_if_no_thread_does(
 WITHOUT_ROOM = """
 import resource
 from aggregator.errors import ShortageError
-from aggregator.threads import Threads
+from aggregator.concurrency.threads import Threads
 pages = int(open("/proc/self/statm").read().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2_000_000, resource.RLIM_INFINITY))
 try:

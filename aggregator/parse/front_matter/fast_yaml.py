@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from aggregator.parse.bounds import MAX_DIGITS
+from aggregator.parse.field_bounds import MAX_DIGITS
 from aggregator.parse.front_matter.values import NO_VALUES, AllowedKeys, FrontMatter, Limits, Value
 from aggregator.parse.front_matter.yaml import is_surely_within
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from aggregator.parse.bounds import MAX_DIGITS
+from aggregator.parse.field_bounds import MAX_DIGITS
 from aggregator.parse.front_matter.values import (
     AllowedKeys,
     FrontMatter,

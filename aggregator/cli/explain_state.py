@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aggregator.config import Config
+from aggregator.cycle.missing_files import UnreadPlace, unread_place
 from aggregator.files import FolderError, Kind, Unreadable, open_files
 from aggregator.ingest import page_context, trace_file
-from aggregator.missing_files import UnreadPlace, unread_place
 from aggregator.model import NoRecord, Record, Rejection
 from aggregator.parse.keys import FLAGS
 from aggregator.parse.trace import FieldTrace
@@ -17,9 +17,9 @@ from aggregator.scan import list_records
 from aggregator.settings import Source
 from aggregator.store.files import paths_of
 from aggregator.store.queries import StoredRecord, read_stored
-from aggregator.store.removals import is_mass_removal
 from aggregator.store.schema import EntryState
 from aggregator.store.source_folder import is_folder_away
+from aggregator.store.withdrawals import is_mass_removal
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -12,20 +12,20 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from aggregator.differences import Differences
+from aggregator.cycle.changed_files import Differences
+from aggregator.cycle.missing_files import MissingFiles
+from aggregator.cycle.stage_clock import FEEDS, INGEST, STORE
 from aggregator.feeds.active import ActiveFeeds
 from aggregator.feeds.archives import Keep
 from aggregator.feeds.membership import apply_changes
 from aggregator.feeds.notices import read_notices
 from aggregator.feeds.registry import mark_stale_feeds, prepare_feeds, retire_empty, sync_configured_feeds
-from aggregator.feeds.urls import activate_config, forget_working_urls, urls_before
+from aggregator.feeds.url_changes import activate_config, forget_working_urls, urls_before
 from aggregator.feeds.versions import Refreshed, refresh_feeds, refresh_index
 from aggregator.files import FolderError
 from aggregator.ingest import PARSER_VERSION, Pool, ingest_files
-from aggregator.missing_files import MissingFiles
 from aggregator.model import Outcome, SourceFile
 from aggregator.settings import Source
-from aggregator.stage_clock import FEEDS, INGEST, STORE
 from aggregator.store.adopted import note_rss_ids
 from aggregator.store.batch_renames import former_files
 from aggregator.store.changes import Step
@@ -35,12 +35,12 @@ from aggregator.store.lost_store import read_lost_store
 from aggregator.store.page_links import resolve_links
 from aggregator.store.queries import CLUSTER_PROBLEM, unread_keys
 from aggregator.store.releases import due_paths, recheck_expired, recheck_stories, release_due
-from aggregator.store.removals import MASS_REMOVAL, count_known, count_missing, withdraw_expired
 from aggregator.store.session import Writer, read_meta, write_meta
 from aggregator.store.source_folder import SourceFolder
+from aggregator.store.withdrawals import MASS_REMOVAL, count_known, count_missing, withdraw_expired
 
 if TYPE_CHECKING:
-    from aggregator.pipeline import Paths, Pipeline, ScanRequest
+    from aggregator.cycle.pipeline import Paths, Pipeline, ScanRequest
 
 BULK_S = 2.0
 """How long a cycle reads files before it leaves the rest to the next one (docs/spec.md#bulks)."""

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from aggregator.files import FolderError
-from aggregator.index_files import listed_filter
+from aggregator.files.index_files import listed_filter
 from aggregator.model import SourceFile
 from aggregator.paths import unescape_path
 from aggregator.problems import shown_span, shown_time
@@ -19,24 +19,24 @@ from aggregator.store.changes import Step
 from aggregator.store.events import DROPPED, EXCLUDED, MISSING
 from aggregator.store.files import recheck_files
 from aggregator.store.queries import last_finished_at, set_source_problem
-from aggregator.store.removals import (
+from aggregator.store.renames import free_duplicates, pair_renames
+from aggregator.store.session import Writer, from_us, span_us
+from aggregator.store.withdrawals import (
     count_known,
     count_missing,
     first_missing,
-    hold_removals,
+    hold_withdrawals,
     is_mass_removal,
     missing_paths,
     unread_new_file,
     withdraw_missing,
 )
-from aggregator.store.renames import free_duplicates, pair_renames
-from aggregator.store.session import Writer, from_us, span_us
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from aggregator.pipeline import Pipeline, ScanRequest
-    from aggregator.update import SourceScan
+    from aggregator.cycle.pipeline import Pipeline, ScanRequest
+    from aggregator.cycle.update import SourceScan
 
 
 class MissingFiles:
@@ -164,7 +164,7 @@ class MissingFiles:
     ) -> int | None:
         """Withdraws the entries of missing files, or returns until when (µs) this is held: for a mass removal, or
         because it `waits_until` a place can be read."""
-        held_until, was_held = hold_removals(
+        held_until, was_held = hold_withdrawals(
             self._writer, source, grace, is_massive=missing > 0 and is_massive, is_accepted=self._is_accepted
         )
         if waits_until is not None and not self._is_accepted:

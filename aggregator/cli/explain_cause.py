@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from aggregator.attempts import have_same_bytes
-from aggregator.cli.record_state import MissingCount, RecordState
+from aggregator.cli.explain_state import MissingCount, RecordState
 from aggregator.config import Config
+from aggregator.files.record_filter import RecordFilter
 from aggregator.model import NoRecord, Record, Rejection
 from aggregator.parse.trace import FieldTrace
-from aggregator.paths import RecordFilter, unescape_path
+from aggregator.parse_attempts import have_same_bytes
+from aggregator.paths import unescape_path
 from aggregator.problems import shown_span, shown_time
 from aggregator.store.events import MISSING, WITHDRAWN
 from aggregator.store.schema import FileState

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
-from aggregator.attempts import is_settled
+from aggregator.cycle.stage_clock import SCAN, StageClock
 from aggregator.files import CheckStop, FolderError, Unreadable
-from aggregator.index_files import affected_folder
+from aggregator.files.index_files import affected_folder
 from aggregator.model import Outcome, Rejection, SourceFile, Unchanged
+from aggregator.parse_attempts import is_settled
 from aggregator.problems import shortened_path
 from aggregator.scan import Differs, Missing, scan_paths, scan_source
 from aggregator.settings import Source
-from aggregator.stage_clock import SCAN, StageClock
 from aggregator.store.files import known_at, known_digests, known_files, mark_missing
 from aggregator.store.renames import has_missing
 from aggregator.store.session import Writer

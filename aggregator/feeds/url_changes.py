@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from aggregator.documents import feed_names
 from aggregator.feeds.active_config import ActiveConfig, is_active, read_active, store_active
-from aggregator.feeds.published import OF_TOPIC, published_feeds, read_old_slugs
+from aggregator.feeds.feed_list import OF_TOPIC, published_feeds, read_old_slugs
 from aggregator.links import quoted_path
 from aggregator.model import UrlChange
 from aggregator.problems import local_time, shown_offset

@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aggregator import __version__
-from aggregator.processes import CallLostError, ClusterError, start_call
+from aggregator.concurrency.processes import CallLostError, ClusterError, start_call
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 # children get the import path of this process, and collect garbage as seldom as it; -P excludes the working folder
-_PROGRAM = "gc.set_threshold(int(sys.argv[1])); sys.path[:] = sys.argv[2:]; from aggregator.processes import serve"
+_PROGRAM = (
+    "gc.set_threshold(int(sys.argv[1])); sys.path[:] = sys.argv[2:]; from aggregator.concurrency.processes import serve"
+)
 _COMMAND = ("-P", "-c", f"import gc, sys; {_PROGRAM}; serve()")
 _LENGTH_BYTES = 8
 POLL_S = 0.1

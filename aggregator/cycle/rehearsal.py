@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.config import Config
+from aggregator.cycle.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.feeds.active_config import ActiveConfig, read_active
-from aggregator.feeds.published import feed_rows, read_topic_terms
-from aggregator.feeds.urls import compare_urls, read_urls
+from aggregator.feeds.feed_list import feed_rows, read_topic_terms
+from aggregator.feeds.url_changes import compare_urls, read_urls
 from aggregator.feeds.window import FeedLoader, Window
 from aggregator.model import Entry, FeedMoves, UrlChange
-from aggregator.pipeline import Paths, Pipeline, ScanRequest
 from aggregator.problems import Problem
 from aggregator.site import default_site_id, open_configured
 from aggregator.store.database import Store, copy_store, open_store

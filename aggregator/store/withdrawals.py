@@ -8,7 +8,7 @@ from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, TextClause, bindparam, delete, func, select, update
 
-from aggregator.attempts import DIGEST_BYTES
+from aggregator.parse_attempts import DIGEST_BYTES
 from aggregator.store.changes import EntryChanges, Step
 from aggregator.store.entries import hide_scheduled, withdraw_entries
 from aggregator.store.events import EXPIRED
@@ -82,7 +82,7 @@ def is_mass_removal(missing: int, known: int) -> bool:
     return missing >= MASS_REMOVAL and 2 * missing > known
 
 
-def hold_removals(
+def hold_withdrawals(
     writer: Writer, source: str, grace: timedelta, *, is_massive: bool, is_accepted: bool
 ) -> tuple[int | None, bool]:
     """Until when (µs) the entries of the missing files of a source are kept, None if they are withdrawn now; and

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from aggregator.config import Config
 from aggregator.documents import ALL, PAGE
-from aggregator.feeds.published import topic_slugs
+from aggregator.feeds.feed_list import topic_slugs
 from aggregator.feeds.search import LIMIT, Found, QueryError, parse_query, search
 from aggregator.feeds.window import FeedLoader
 from aggregator.ids import IdMint

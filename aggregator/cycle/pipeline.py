@@ -17,8 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aggregator.concurrency.processes import PROGRESS
 from aggregator.config import Config
 from aggregator.config.values import sqlite_file
+from aggregator.cycle.stage_clock import FEEDS, OUTPUT, RENDER, STORE, StageClock
+from aggregator.cycle.update import StoreUpdate, Update, settings_digest
 from aggregator.documents import FINGERPRINT, archive_path, archive_paths, cache_control, feed_paths, index_paths
 from aggregator.errors import (
     AggregatorError,
@@ -32,8 +35,8 @@ from aggregator.errors import (
 from aggregator.feeds.active import NO_RULES, ActiveRules
 from aggregator.feeds.active_config import ActiveConfig, is_active
 from aggregator.feeds.archives import Keep, PageKey, load_pages, page_versions
-from aggregator.feeds.published import TopicTerms, read_topic_terms, summarise_feeds
-from aggregator.feeds.urls import lost_paths, topic_redirects
+from aggregator.feeds.feed_list import TopicTerms, read_topic_terms, summarise_feeds
+from aggregator.feeds.url_changes import lost_paths, topic_redirects
 from aggregator.feeds.versions import Refreshed, document_versions, index_version, load_feeds
 from aggregator.feeds.window import FeedLoader
 from aggregator.ingest import PARSER_VERSION
@@ -45,9 +48,7 @@ from aggregator.output.publication import Published, Target
 from aggregator.output.publisher import Publisher
 from aggregator.output.redirects import old_urls
 from aggregator.output.sealed import SealedDocuments
-from aggregator.processes import PROGRESS
 from aggregator.settings import FILE_NAMES, Rule
-from aggregator.stage_clock import FEEDS, OUTPUT, RENDER, STORE, StageClock
 from aggregator.store.database import Store
 from aggregator.store.lease import read_token
 from aggregator.store.lost_store import has_published, lost_store_message, note_lost_store
@@ -55,12 +56,11 @@ from aggregator.store.pings import queue_pings
 from aggregator.store.queries import count_rejected, next_due, record_cycle, record_failure
 from aggregator.store.revision import updating
 from aggregator.store.session import Writer, from_us, read_meta
-from aggregator.update import StoreUpdate, Update, settings_digest
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from aggregator.cluster import ClusterLink
+    from aggregator.concurrency.cluster import ClusterLink
 
 INDEX = ""
 """The name of the list of feeds among the slugs of feeds."""
@@ -137,7 +137,7 @@ class Pipeline:
         self.stages = StageClock()  # of the running cycle
         self.cluster: ClusterLink | None = None  # reads many files
         if config.ingest.dask is not None:
-            from aggregator.cluster import ClusterLink
+            from aggregator.concurrency.cluster import ClusterLink
 
             self.cluster = ClusterLink(config.ingest.dask)
 

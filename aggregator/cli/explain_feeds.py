@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from aggregator.cli.record_cause import Cause
-from aggregator.cli.record_state import RecordState, shown_place
+from aggregator.cli.explain_cause import Cause
+from aggregator.cli.explain_state import RecordState, shown_place
 from aggregator.config import Config
+from aggregator.cycle.rehearsal import rehearse
 from aggregator.documents import ALL
 from aggregator.errors import StoreError
 from aggregator.feeds.active_config import ActiveConfig, is_active, read_active
 from aggregator.feeds.duplicates import DUPLICATES, read_representative
-from aggregator.feeds.published import lacking_key, read_topic_terms, topic_slugs, waiting_topics
+from aggregator.feeds.feed_list import lacking_key, read_topic_terms, topic_slugs, waiting_topics
 from aggregator.feeds.rules import failing_clauses, fold, read_facts, rule_text, taking_clause
 from aggregator.feeds.versions import feed_versions, load_feeds
 from aggregator.feeds.window import FeedLoader, cutting_clause, provider_key
 from aggregator.model import Feed, Record
-from aggregator.rehearsal import rehearse
 from aggregator.settings import FeedSpec
 from aggregator.store.queries import Membership, StoredEntry, find_by_id, place_of, read_memberships, rule_texts
 

@@ -5,7 +5,8 @@ docs/spec.md#index-files.
 
 from __future__ import annotations
 
-from aggregator.paths import RecordFilter, unescape_path
+from aggregator.files.record_filter import RecordFilter
+from aggregator.paths import unescape_path
 from aggregator.settings import Source
 
 
