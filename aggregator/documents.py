@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aggregator.settings import FILE_NAMES, OutputOptions
 
-FINGERPRINT = "7"
+FINGERPRINT = "8"
 """Raise it when documents or assets change their form: every document is rendered again."""
 
 ALL = "all"

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from aggregator.parse.section import Section
     from aggregator.parse.trace import FieldTrace
 
-PARSER_VERSION = "10"
+PARSER_VERSION = "11"
 """Change it when the same bytes give another outcome: an upgrade then reads every file again."""
 FILE_BATCH = 1000
 POOL_MIN_FILES = 2 * FILE_BATCH
