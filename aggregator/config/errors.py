@@ -125,7 +125,7 @@ def _suggestion(path: KeyPath, name: str) -> str:
 
 def _above(path: KeyPath) -> str:
     """The hint for a key below the header of a table that is inside its own one; empty for another key."""
-    outer = describe(path[:-2]).get("properties", {}) if path[:-2] else {}
+    outer = describe(path[:-2]).get("properties", {}) if path[:-2] and isinstance(path[-2], str) else {}
     return f"write it above [{_table(path[:-1])}]" if path[-1] in outer else ""
 
 

@@ -50,9 +50,11 @@ def add_from_records(plan: Plan, config: Config) -> None:
     _ignore_own_links(plan, config)
     _add_terms(plan, config)
     taken = {topic_slug(key) for key in topics}
+    given: set[str] = set()
     for feed in plan.feeds:
-        if feed.slug in taken and "topics" not in feed.clauses:
+        if feed.slug in given or (feed.slug in taken and "topics" not in feed.clauses):
             feed.slug = plan.free_slug(feed.slug, taken)
+        given.add(feed.slug)
     _keep_old_urls(plan)
 
 

@@ -32,8 +32,8 @@ MAX_BASE = 2_000
 
 _VOID = frozenset("br col hr img source track wbr".split())
 _ENDS_P = frozenset(
-    "address article aside blockquote details div dl figcaption figure footer h1 h2 h3 h4 h5 h6 header hgroup hr main"
-    " nav ol p pre section summary ul li dd dt table".split()
+    "address article aside blockquote center details div dl figcaption figure footer h1 h2 h3 h4 h5 h6 header hgroup hr"
+    " main nav ol p pre section summary ul li dd dt table".split()
 )
 # elements that an end tag, or the start of another element, does not look beyond (HTML, 13.2.4.2: scopes)
 _NO_BOUNDARY: frozenset[str] = frozenset()
@@ -52,7 +52,8 @@ _INLINE = frozenset(
     " sup time track u var wbr br img audio video source".split()
 )
 _ELEMENTS = _ENDS_P | _TABLE_PARTS.keys() | _INLINE
-_REPLACED = {"center": "div"}
+_SHOWN = {"center": "div"}
+"""What stands for elements that are obsolete."""
 _HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 """The end tag of any heading ends the open one."""
 _ITEM_BOUNDARY = _ELEMENTS - _INLINE - frozenset(("address", "div", "p"))
@@ -165,7 +166,6 @@ class _TagBalancer:
             self._out.append(_escaped(markup[done : token.start()]))
             done = token.end()
             name = (token["name"] or "").lower()
-            name = _REPLACED.get(name, name)
             if token["player"]:
                 self._link_player(_pairs(token["player"]))
             elif token["end"] and name != "br":  # `</br>` is a break too
@@ -180,7 +180,7 @@ class _TagBalancer:
             return
         self._left -= 1
         allowed = _ATTRIBUTES["*"] | _ATTRIBUTES.get(name, frozenset())
-        self._out.append(f"<{name}")
+        self._out.append(f"<{_SHOWN.get(name, name)}")
         pairs = _pairs(attributes)
         if "align" in allowed and (aligned := _TEXT_ALIGN.search(pairs.get("style", ""))):
             pairs = {"align": aligned[1]} | pairs  # as Markdown and site generators align columns
@@ -239,7 +239,8 @@ class _TagBalancer:
 
     def _close_from(self, index: int | None) -> None:
         while index is not None and len(self._open) > index:
-            self._out.append(f"</{self._open.pop()}>")
+            name = self._open.pop()
+            self._out.append(f"</{_SHOWN.get(name, name)}>")
 
 
 def _shown_value(key: str, value: str) -> str | None:

@@ -96,6 +96,7 @@ def assert_safe(markup: str) -> None:
         ("<p>a<p>b", "<p>a</p><p>b</p>"),
         ("<div>a</br>b<br></br>c</div>", "<div>a<br>b<br><br>c</div>"),
         ("<center>a</center><CENTER>b</CENTER>", "<div>a</div><div>b</div>"),
+        ("<div>a</center>b</div><center>c</div>d</center>", "<div>ab</div><div>cd</div>"),
         ("<h2>a</h3><p>b</p>", "<h2>a</h2><p>b</p>"),
         ("<ul><li>a<li>b<ul><li>c</ul></ul>", "<ul><li>a</li><li>b<ul><li>c</li></ul></li></ul>"),
         ("<dl><dt>a<dd>b<dt>c</dl>", "<dl><dt>a</dt><dd>b</dd><dt>c</dt></dl>"),

@@ -548,6 +548,7 @@ def test_an_old_page_is_copied_only_if_there_are_pages(load: Any) -> None:
         ('[[feed]]\nslug = "a"\n[feed.topics]\nany = ["AI"]\nlimit = 3', "5:1: unknown key: 'limit' (write it above [feed.topics])"),
         ("[websub]\nxyz = 1", "2:1: unknown key: 'xyz' (known here: hub)"),
         ("[site]\ntitle = 3", "2:9: 'title' is not a text: '3' (write it in quotes)"),
+        ("[[records]]\npath = 'in'\nname = 5", "3:8: 'name' is not a text: '5' (write it in quotes)"),
         ('[site]\ntitle = " "', "2:9: 'title' is empty: ' ' (write a text, or remove the line)"),
         ('[site]\ntitle = "a\\u0000b"', "2:9: 'title' contains a control character: 'a\\x00b' (write it as one line of plain text)"),
         ('[site]\nbase_url = "example.org"', "2:12: 'base_url' is not an absolute http or https URL: 'example.org' (write it in full, such as https://example.org/)"),

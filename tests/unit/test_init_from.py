@@ -456,6 +456,21 @@ def test_feeds_of_authors_have_their_entries_and_old_urls(tmp_path: Path, files:
     ]
 
 
+def test_the_feed_of_an_author_takes_no_slug_of_another_feed(tmp_path: Path) -> None:
+    config, _ = moved(
+        tmp_path,
+        {
+            "hugo.toml": f'baseURL = "{BASE}"\n[taxonomies]\ntag = "tags"\nauthor = "authors"\n',
+            "content/team/p.md": post("P", date="2024-05-01", tags=["x"], authors=["Team", "X"]),
+        },
+    )
+    feeds = {tuple(feed.get("moved_from", ())): feed["slug"] for feed in config["feed"]}
+    assert len(set(feeds.values())) == len(config["feed"])
+    assert feeds["team/index.xml",] == "team"
+    assert feeds["authors/team/index.xml",] == "team-posts"
+    assert feeds["authors/x/index.xml",] == "x-posts"
+
+
 JEKYLL = f"title: J\nurl: {BASE.rstrip('/')}\nbaseurl: /w\ntimezone: Europe/Vienna\nlang: de\nauthor: {{name: Ada}}\n"
 POSTS = {"_posts/2024-05-01-a.md": post("A", tags="tea", categories="News")}
 
