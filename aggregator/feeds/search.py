@@ -13,7 +13,14 @@ from functools import lru_cache
 from sqlalchemy import Connection
 
 from aggregator.feeds.feed_list import read_topic_terms
-from aggregator.feeds.phrases import EXPRESSION, compile_expression, contains_phrase, expression_error, parse_phrase
+from aggregator.feeds.phrases import (
+    EXPRESSION,
+    Compile,
+    compile_expression,
+    contains_phrase,
+    expression_error,
+    parse_phrase,
+)
 from aggregator.feeds.window import FEED_ENTRIES, NEWEST_FIRST, FeedLoader
 from aggregator.model import Entry
 from aggregator.store.schema import ALL_FEED, AnyRow, EntryState, entry
@@ -28,8 +35,6 @@ SEARCH_S = 0.2
 """How long a search reads."""
 ROW_BATCH = 500
 
-# Visitors write these, and each may take a megabyte: only those of the searches that run are kept.
-_compiled = lru_cache(maxsize=2)(compile_expression)
 _PART = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _NEWEST = (
     FEED_ENTRIES.add_columns(entry.c.content)
@@ -45,15 +50,17 @@ class QueryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Phrases as rules have them (see `parse_phrase`)."""
+    """Phrases as rules have them (see `parse_phrase`), and their expressions, compiled. Visitors write these, and each
+    may take a megabyte, so they are kept only as long as the query."""
 
     all: tuple[str, ...]
-    none: tuple[str, ...] = ()
+    none: tuple[str, ...]
+    compiled: Compile
 
     def matches(self, texts: tuple[str, ...]) -> bool:
         """Whether the texts contain all of the phrases, and none that is excluded."""
-        return all(contains_phrase(texts, phrase, _compiled) for phrase in self.all) and not any(
-            contains_phrase(texts, phrase, _compiled) for phrase in self.none
+        return all(contains_phrase(texts, phrase, self.compiled) for phrase in self.all) and not any(
+            contains_phrase(texts, phrase, self.compiled) for phrase in self.none
         )
 
 
@@ -74,10 +81,11 @@ def parse_query(text: str) -> Query:
         raise QueryError(f"a query has at most {MAX_QUERY} characters")
     wanted: list[str] = []
     excluded: list[str] = []
+    compiled = lru_cache(MAX_PHRASES)(compile_expression)
     for part in _PART.finditer(text):
         is_expression = (part[3] or "").casefold().startswith(EXPRESSION) and not part[1]
         phrase = parse_phrase(text[part.start() :] if is_expression else part[2] or part[3] or "")
-        if error := expression_error(phrase, _compiled):
+        if error := expression_error(phrase, compiled):
             raise QueryError(f"the expression cannot be used: {error} (leave out re: to search for words)")
         if phrase:
             (excluded if part[1] else wanted).append(phrase)
@@ -87,7 +95,7 @@ def parse_query(text: str) -> Query:
         raise QueryError("write at least one word to search for" if text else "")
     if len(wanted) + len(excluded) > MAX_PHRASES:
         raise QueryError(f"a query has at most {MAX_PHRASES} words and phrases")
-    return Query(tuple(dict.fromkeys(wanted)), tuple(dict.fromkeys(excluded)))
+    return Query(tuple(dict.fromkeys(wanted)), tuple(dict.fromkeys(excluded)), compiled)
 
 
 def search(connection: Connection, loader: FeedLoader, query: Query, *, seconds: float = SEARCH_S) -> Found:

@@ -35,6 +35,7 @@ def config_text(plan: Plan, site_id: str, folder: Path) -> str:
 
 def _source(source: SourcePlan, plan: Plan, folder: Path) -> Iterator[str]:
     path = Path(os.path.relpath(source.path, folder)).as_posix()
+    path = f"./{path}" if path.startswith(("~", "$")) else path
     yield ""
     yield "[[records]]" if len(plan.sources) > 1 else "[records]"
     if source.name:

@@ -120,6 +120,19 @@ def test_an_expression_is_kept_only_while_its_search_runs() -> None:
     assert compiled() <= before + 2
 
 
+def test_each_expression_of_a_query_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, compiled = list[str](), feeds_search.compile_expression
+
+    def counted(phrase: str) -> Callable[[str], object]:
+        made.append(phrase)
+        return compiled(phrase)
+
+    monkeypatch.setattr(feeds_search, "compile_expression", counted)
+    query = parse_query("story -re:a1 -re:b2 -re:c3 -re:d4 -re:e5")
+    assert all(query.matches((f"A story {number}", "")) for number in range(100, 150))
+    assert sorted(made) == ["re:a1", "re:b2", "re:c3", "re:d4", "re:e5"]
+
+
 def test_a_search_as_a_feed_takes_no_place_in_the_caches_of_feeds(site: SiteFolder) -> None:
     searches = Search(site.load_config(), site.store, lambda: "feeds.example.org")
     before = frames._undated_frame.cache_info().currsize
