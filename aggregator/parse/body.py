@@ -53,7 +53,7 @@ _INLINE = frozenset(
 )
 _ELEMENTS = _ENDS_P | _TABLE_PARTS.keys() | _INLINE
 _SHOWN = {"center": "div"}
-"""What stands for elements that are obsolete."""
+"""What obsolete elements are written as."""
 _HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 """The end tag of any heading ends the open one."""
 _ITEM_BOUNDARY = _ELEMENTS - _INLINE - frozenset(("address", "div", "p"))

@@ -310,12 +310,12 @@ HANG = """
 import time
 from pathlib import Path
 from aggregator.service import hang_check
-deadline.HANG_S = 20
+hang_check.HANG_S = 20
 def hang(is_over):  # any other cycle may take long on a loaded machine
-    deadline.HANG_S = {hang_s}
+    hang_check.HANG_S = {hang_s}
     while not is_over():
         time.sleep(0.01)
-    deadline.HANG_S = 20
+    hang_check.HANG_S = 20
 {patch}
 """
 HANGS_IN = {
@@ -348,7 +348,7 @@ def start_hanging(shop: Shop, stage: str, hang_s: float, patch: str = "") -> Run
 
 @pytest.mark.parametrize("stage", HANGS_IN)
 def test_a_cycle_that_hangs_is_reported_with_its_stage_until_it_goes_on(shop: Shop, stage: str) -> None:
-    service = start_hanging(shop, stage, hang_s=6, patch="deadline.end_process = lambda _: None")  # it can be looked at
+    service = start_hanging(shop, stage, hang_s=6, patch="hang_check.end_process = lambda _: None")  # it can be looked at
     reason = f"the cycle hangs in the stage {stage!r}: no progress for 0.1 minutes"
     eventually(lambda: service.get("healthz").status == 503)
     assert (service.health(), service.get("healthz").json()["reason"]) == ("failing", reason)
@@ -377,7 +377,7 @@ real = ingest._parse_file
 parsed = []
 def parse_file(raw, *rest):
     parsed.append(raw)
-    deadline.HANG_S = 3 if len(parsed) < 21 else 20
+    hang_check.HANG_S = 3 if len(parsed) < 21 else 20
     Path("begun").touch()
     time.sleep(0.2)
     return real(raw, *rest)

@@ -18,7 +18,7 @@ from simulation.world import Config, Step, World, apply
 
 SEED = int(os.environ.get("REPLAY_SEED", "2023"))  # another number, another history by the same rules
 CYCLES = 200
-ON_BOTH = 100
+ON_BOTH = 60
 """Cycles of the history that PostgreSQL plays too."""
 RESTART_EACH = 25
 POLL_EACH = 6

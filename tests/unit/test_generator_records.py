@@ -592,6 +592,7 @@ def test_front_matter_is_read_in_every_format(text: str) -> None:
         ('---json\n{"title": "T", "tags": ["a"\n---\n', "2:24: front matter is not valid JSON: a bracket is not closed (close the bracket)"),
         ('{"title": "\\q"}', "1:12: front matter is not valid JSON: an invalid escape (write \\\\ for a backslash)"),
         ('{"title": "T",\n "x": [NaN]}', "2:8: front matter is not valid JSON: NaN is not a JSON number (write a number, or null)"),
+        ('{"title": "T",\n "x": NaN> 1}', "2:7: front matter is not valid JSON: NaN is not a JSON number (write a number, or null)"),
         ('{"title": "T", "x": -Infinity}', "1:21: front matter is not valid JSON: -Infinity is not a JSON number (write a number, or null)"),
         ('{"title": "T",\n "x": 1, "x": 2}', "2:10: a key is given twice (keep one of them)"),
         ('{"draft": true,\n "draft": false}', "2:2: the key 'draft' is given twice (keep one of them)"),

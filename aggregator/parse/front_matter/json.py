@@ -60,7 +60,7 @@ def _parse(fm: str, first_line: int) -> list[tuple[str, Any]]:
         return dict(pairs)
 
     def refuse_constant(name: str) -> NoReturn:
-        start = next(token.start() for token in _TOKEN.finditer(fm) if token[0] in _CONSTANTS)
+        start = next(token.start() for token in _TOKEN.finditer(fm) if token[0].startswith(_CONSTANTS))
         what = f"front matter is not valid JSON: {name} is not a JSON number"
         raise FrontMatterError(*place_at(fm, first_line, start), what, "write a number, or null")
 
