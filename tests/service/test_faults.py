@@ -348,7 +348,8 @@ def start_hanging(shop: Shop, stage: str, hang_s: float, patch: str = "") -> Run
 
 @pytest.mark.parametrize("stage", HANGS_IN)
 def test_a_cycle_that_hangs_is_reported_with_its_stage_until_it_goes_on(shop: Shop, stage: str) -> None:
-    service = start_hanging(shop, stage, hang_s=6, patch="hang_check.end_process = lambda _: None")  # it can be looked at
+    stays = "hang_check.end_process = lambda _: None"  # it can be looked at
+    service = start_hanging(shop, stage, hang_s=6, patch=stays)
     reason = f"the cycle hangs in the stage {stage!r}: no progress for 0.1 minutes"
     eventually(lambda: service.get("healthz").status == 503)
     assert (service.health(), service.get("healthz").json()["reason"]) == ("failing", reason)
