@@ -352,8 +352,8 @@ def read_store_url(value: str, base: Path) -> str:
             _ = urlsplit(value).port
         except ValueError:
             raise BadValueError("has a port that is no number from 0 to 65535", "write …@host:5432/name") from None
-        if urlsplit(value).netloc.count("@") > 1:  # the end of a password would be shown as the host
-            raise BadValueError("has an '@' in the user or the password", "write it as %40")
+        if urlsplit(value).netloc.partition(":")[2].count("@") > 1:  # its end would be shown as the host
+            raise BadValueError("has an '@' in the password", "write it as %40")
         return value
     file = sqlite_file(value)
     if not file or file == ":memory:":

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import re
 import resource
 import socket
@@ -309,7 +310,7 @@ def bind_socket(host: str, port: int, key: str = "serve.port") -> socket.socket:
         both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # "::" is every address, also of IPv4
         return socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, f"cannot be used: {error.strerror}").format(key=key)
+        reason = _REASONS.get(error.errno or 0, f"cannot be used: {os.strerror(error.errno or 0)}").format(key=key)
         raise AggregatorError(f"{shown} {reason}") from error
 
 

@@ -207,7 +207,11 @@ def test_urls_that_are_published_have_the_characters_of_urls(load: Any, written:
 
 
 def test_a_postgresql_url_and_an_absolute_sqlite_path_are_kept(load: Any) -> None:
-    for url in ("postgresql+psycopg://u:p@db/feeds", "sqlite:////var/lib/aggregator/a.db?timeout=5"):
+    for url in (
+        "postgresql+psycopg://u:p@db/feeds",
+        "postgresql+psycopg://u@site:p@db/feeds",
+        "sqlite:////var/lib/aggregator/a.db?timeout=5",
+    ):
         assert load(f'[store]\nurl = "{url}"\n').store.url == url
 
 
@@ -772,7 +776,7 @@ def test_a_store_is_a_sqlite_file_or_postgresql_with_its_driver(problems: Any, u
             "postgresql+psycopg://u@h:bad/x",
             "'url' has a port that is no number from 0 to 65535 (write …@host:5432/name)",
         ),
-        ("postgresql+psycopg://u:p@ss@h/x", "'url' has an '@' in the user or the password (write it as %40)"),
+        ("postgresql+psycopg://u:p@ss@h/x", "'url' has an '@' in the password (write it as %40)"),
     ],
 )
 def test_the_url_of_a_store_that_cannot_be_opened_is_refused(problems: Any, url: str, problem: str) -> None:
