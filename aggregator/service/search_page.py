@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,7 +41,8 @@ class Search:
         self._loader = FeedLoader(config.feed_policy(), self._site, self._options)
         pages = {f"/{SLUG}", f"/{SLUG}/"} if self._options.pages else set()
         self.paths = frozenset(pages | {f"/{SLUG}/{FILE_NAMES[form]}" for form in self._options.formats})
-        self._cached = lru_cache(maxsize=MAX_CACHED)(self._search)
+        search = weakref.proxy(self)  # so that the cache goes with the config, without a garbage collection
+        self._cached = lru_cache(maxsize=MAX_CACHED)(lambda *asked: search._search(*asked))
 
     def answer(self, path: str, query_string: bytes, published: Hashable) -> ServedFile | tuple[bytes, bytes]:
         """The answer for a URL path of `paths`, or the media type and the text of why there is none. `published`

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
@@ -131,6 +132,18 @@ def test_each_expression_of_a_query_is_compiled_once(monkeypatch: pytest.MonkeyP
     query = parse_query("story -re:a1 -re:b2 -re:c3 -re:d4 -re:e5")
     assert all(query.matches((f"A story {number}", "")) for number in range(100, 150))
     assert sorted(made) == ["re:a1", "re:b2", "re:c3", "re:d4", "re:e5"]
+
+
+def test_the_search_of_an_old_config_leaves_memory_at_once(site: SiteFolder) -> None:
+    searches = Search(site.load_config(), site.store, lambda: "feeds.example.org")
+    assert isinstance(searches.answer("/search/atom.xml", b"q=maps", None), ServedFile)
+    kept = weakref.ref(searches)
+    gc.disable()
+    try:
+        del searches
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 def test_a_search_as_a_feed_takes_no_place_in_the_caches_of_feeds(site: SiteFolder) -> None:
