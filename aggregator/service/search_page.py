@@ -41,8 +41,13 @@ class Search:
         self._loader = FeedLoader(config.feed_policy(), self._site, self._options)
         pages = {f"/{SLUG}", f"/{SLUG}/"} if self._options.pages else set()
         self.paths = frozenset(pages | {f"/{SLUG}/{FILE_NAMES[form]}" for form in self._options.formats})
-        search = weakref.proxy(self)  # so that the cache goes with the config, without a garbage collection
-        self._cached = lru_cache(maxsize=MAX_CACHED)(lambda *asked: search._search(*asked))
+        searches: Search = weakref.proxy(self)  # so that the cache goes with the config, without a garbage collection
+
+        @lru_cache(maxsize=MAX_CACHED)
+        def cached(path: str, text: str, state: Hashable) -> ServedFile | tuple[bytes, bytes]:
+            return searches._search(path, text, state)
+
+        self._cached = cached
 
     def answer(self, path: str, query_string: bytes, published: Hashable) -> ServedFile | tuple[bytes, bytes]:
         """The answer for a URL path of `paths`, or the media type and the text of why there is none. `published`
