@@ -21,10 +21,10 @@ from aggregator.concurrency.processes import (
     PROGRESS,
     CallLostError,
     ClusterError,
-    Worker,
     WorkerFailedError,
     WorkerLostError,
     WorkerPool,
+    WorkerProcess,
     wait_for,
 )
 from aggregator.errors import ShortageError
@@ -72,7 +72,7 @@ def ingest_batch(
 ) -> list[Outcome]:
     """The outcomes of one batch, in its order. A file that is missing by now has no outcome. Files over `bounded_from`
     bytes are parsed in a child process. Raises FolderError."""
-    with open_files(source, check_stop) as files, Worker(check_stop) as worker:
+    with open_files(source, check_stop) as files, WorkerProcess(check_stop) as worker:
         parser = _FileParser(source, files, worker, bounded_from)
         contents = files.read_ahead((file for file, _ in batch), source.max_bytes + 1)
         outcomes = (
@@ -220,7 +220,7 @@ def trace_file(source: Source, path: str) -> tuple[Record | Rejection | NoRecord
     from aggregator.parse.trace import trace_record
 
     file = SourceFile(source.name, path, 0, 0)
-    with Worker() as worker:
+    with WorkerProcess() as worker:
         outcome: Outcome | None
         try:
             with open_files(source) as files:
@@ -239,14 +239,14 @@ def trace_file(source: Source, path: str) -> tuple[Record | Rejection | NoRecord
 
 def page_context(source: Source, path: str) -> PageContext:
     """What the index files above the page at the escaped `path` say about it."""
-    with Worker() as worker, open_files(source) as files:
+    with WorkerProcess() as worker, open_files(source) as files:
         return _FileParser(source, files, worker).page_context(path)
 
 
 class _FileParser:
     """What the contents of files are, by the settings of their source."""
 
-    def __init__(self, source: Source, files: Files, worker: Worker, bounded_from: int = LARGE_BYTES) -> None:
+    def __init__(self, source: Source, files: Files, worker: WorkerProcess, bounded_from: int = LARGE_BYTES) -> None:
         self._source, self._files, self._worker, self._bounded_from = source, files, worker, bounded_from
         self._is_record: RecordFilter | None = None
         self._failed_sections: set[str] = set()  # index files that the machine failed to parse

@@ -124,7 +124,7 @@ class CallLostError(Exception):
     """The processes that ran a function died, one after the other, or hang; or a server does not answer."""
 
 
-class Worker:
+class WorkerProcess:
     """One child process, started when it is needed, and again after it was lost.
 
     While it works, `check_stop` is called several times a second; an error that it raises kills the process.
@@ -218,14 +218,14 @@ class WorkerPool:
         from concurrent.futures import ThreadPoolExecutor
 
         self.size, self.patience_s, self._is_closed = count, math.inf, False
-        self._workers = [Worker(self._check_open) for _ in range(count)]
-        self._idle: SimpleQueue[Worker] = SimpleQueue()
+        self._workers = [WorkerProcess(self._check_open) for _ in range(count)]
+        self._idle: SimpleQueue[WorkerProcess] = SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(2 * count)  # the next request of each process is prepared meanwhile
 
     def submit(self, function: Callable[..., Result], *args: object) -> Future[Result]:
-        """The future result. Its errors are those of `Worker.call`, and RuntimeError if no thread can be started."""
+        """The future result. Its errors are those of `WorkerProcess.call`; RuntimeError if no thread can be started."""
         from concurrent.futures import Future
 
         try:

@@ -24,7 +24,7 @@ LEAST_READ = 1000
 """Files that a cycle has read before it leaves the rest: more than none, so that the last cycle comes."""
 
 
-class Differences:
+class ChangedFiles:
     """Scans a source, or `paths` of it: yields the files to read, and stores on the way which ones are missing.
 
     After the monotonic time `enough_at` it leaves the rest to the next cycle (docs/spec.md#bulks): not if a file is

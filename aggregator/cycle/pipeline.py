@@ -78,7 +78,7 @@ class ScanRequest:
 
     With `paths` only these and those of due entries are scanned, and only in sources that had a complete scan; with an
     empty map only time changes feeds. A scan of everything reads `first` first; with `rest_waits` it leaves all others
-    to the next cycle if `Differences.can_wait`.
+    to the next cycle if `ChangedFiles.can_wait`.
     """
 
     paths: Paths | None = None

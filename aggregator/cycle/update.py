@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from aggregator.cycle.changed_files import Differences
+from aggregator.cycle.changed_files import ChangedFiles
 from aggregator.cycle.missing_files import MissingFiles
 from aggregator.cycle.stage_clock import FEEDS, INGEST, STORE
 from aggregator.feeds.active import ActiveFeeds
@@ -125,21 +125,26 @@ class Update:
         elif refreshed.any_dirty:
             forget_working_urls(writer, pipeline.active_config)
         if scans or not was_current:
-            with writer.read() as connection:
-                notices = read_notices(
-                    connection,
-                    pipeline.active_config,
-                    sources,
-                    writer.now,
-                    pipeline.site.timezone,
-                    refreshed.without_feed,
-                )
-                lost = read_lost_store(connection, time.time_ns() // 1000)
-                unread = self._config.unread_problems(unread_keys(connection))
-            pipeline.notices = (*map(str, unread), *notices, *([lost] if lost else []))
+            pipeline.notices = self._read_notices(refreshed)
         pipeline.stages.enter(STORE)
         self._note_bulk(scans)
         return self._found(scans, refreshed)
+
+    def _read_notices(self, refreshed: Refreshed) -> tuple[str, ...]:
+        """What operators should know and no cycle retries."""
+        pipeline, now = self._pipeline, self._writer.now
+        with self._writer.read() as connection:
+            notices = read_notices(
+                connection,
+                pipeline.active_config,
+                self._config.sources,
+                now,
+                pipeline.site.timezone,
+                refreshed.without_feed,
+            )
+            lost = read_lost_store(connection, time.time_ns() // 1000)
+            unread = self._config.unread_problems(unread_keys(connection))
+        return (*map(str, unread), *notices, *([lost] if lost else []))
 
     def _with_due(self, paths: Paths) -> Paths:
         """The paths, and those of due entries, because their files may say something else since they were scanned; of
@@ -243,7 +248,7 @@ class Update:
             folder.look_again()
         return SourceScan(source, seen, known or 0, is_first, problem, is_missing, is_cut, folder)
 
-    def _note_unreadable(self, source: Source, parts: Collection[Differences], *, is_complete: bool) -> None:
+    def _note_unreadable(self, source: Source, parts: Collection[ChangedFiles], *, is_complete: bool) -> None:
         """Notes which sub-folders cannot be read; a note stays unless this cycle scanned its folder."""
         found = self._pipeline.unreadable.get(source.name, {})
         if is_complete:
@@ -262,7 +267,7 @@ class Update:
         problems += [*self._missing.problems, *filter(None, self._pipeline.held.values())]
         return StoreUpdate(tuple(scans), refreshed, tuple(problems), count)
 
-    def _parts(self, source: Source) -> list[Differences]:
+    def _parts(self, source: Source) -> list[ChangedFiles]:
         """What of a source to scan, in this order. Files can be left to the next cycle only after a complete scan: a
         first one decides about releases (docs/spec.md#release), and a new config becomes active as a whole."""
         request, pipeline = self._request, self._pipeline
@@ -272,7 +277,7 @@ class Update:
             paths.insert(0, first)
         enough_at = self._enough_at if can_be_cut else None
         return [
-            Differences(self._writer, source, some, pipeline.stages, self._report_seen, pipeline.poll_stop, enough_at)
+            ChangedFiles(self._writer, source, some, pipeline.stages, self._report_seen, pipeline.poll_stop, enough_at)
             for some in paths
         ]
 
@@ -282,7 +287,7 @@ class Update:
         self._pipeline.check_stop()
 
     def _read(
-        self, source: Source, part: Differences, known: int | None, *, is_import: bool
+        self, source: Source, part: ChangedFiles, known: int | None, *, is_import: bool
     ) -> tuple[int, FolderError | None]:
         """Reads the files that differ and stores them. Returns how many files were known before, or 0 where it does not
         matter; and why the folder cannot be read."""

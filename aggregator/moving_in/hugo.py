@@ -31,7 +31,15 @@ from aggregator.moving_in.site_files import (
     shown_file,
     walk_files,
 )
-from aggregator.moving_in.site_table import AUTHORS, OWN_TEMPLATE, Site, clause_of, is_key, is_language, title_text
+from aggregator.moving_in.site_table import (
+    AUTHORS,
+    OWN_TEMPLATE,
+    StatedSite,
+    clause_of,
+    is_key,
+    is_language,
+    title_text,
+)
 from aggregator.parse.dates import parse_time
 from aggregator.parse.fields import hides_page
 from aggregator.parse.front_matter.values import Value
@@ -80,7 +88,7 @@ def read_hugo(root: Path) -> Plan:
     """The plan for a site of Hugo. Raises ConfigError."""
     config = _read_config(root)
     plan = Plan("Hugo", "hugo", lambda name: unquote(url_path(name)), root, config.files)
-    hugo = _Hugo(Site(root, config, plan))
+    hugo = _Hugo(StatedSite(root, config, plan))
     hugo.add_site()
     hugo.add_sources()
     hugo.add_feeds()
@@ -112,7 +120,7 @@ def _keys_of_file(stem: str) -> tuple[str, ...]:
 
 
 class _Hugo:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StatedSite) -> None:
         self._site, self._config, self._plan = site, site.config, site.plan
         stated = self._config.text("defaultcontentlanguage").lower()
         self._default = stated if is_language(stated) else "en"

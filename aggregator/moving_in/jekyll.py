@@ -22,7 +22,7 @@ from aggregator.moving_in.site_files import (
     shown_file,
     walk_files,
 )
-from aggregator.moving_in.site_table import Site, is_language, title_text
+from aggregator.moving_in.site_table import StatedSite, is_language, title_text
 from aggregator.settings import DATE_PLACEHOLDERS, JEKYLL_PLACEHOLDERS
 from aggregator.slugs import topic_key
 
@@ -56,7 +56,7 @@ def read_jekyll(root: Path) -> Plan:
     if found:
         config.add_file(found[0])
     plan = Plan("Jekyll", "jekyll", str, root / (config.text("source") or "."), config.files)
-    jekyll = _Jekyll(Site(root, config, plan))
+    jekyll = _Jekyll(StatedSite(root, config, plan))
     jekyll.add_site()
     jekyll.add_sources()
     jekyll.add_feeds()
@@ -73,7 +73,7 @@ class _Default(NamedTuple):
 
 
 class _Jekyll:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StatedSite) -> None:
         self._site, self._config, self._plan = site, site.config, site.plan
         self._root = self._plan.root
         self._defaults = list(self._read_defaults())

@@ -45,7 +45,7 @@ def clause_of(taxonomy: str) -> str:
     return "provider" if taxonomy in AUTHORS else "topics"
 
 
-class Site:
+class StatedSite:
     """The `[site]` table of a plan, filled from a site's config."""
 
     def __init__(self, root: Path, config: SiteConfig, plan: Plan) -> None:

@@ -9,7 +9,15 @@ from typing import Any
 
 from aggregator.moving_in.plan import MAX_LIMIT, FeedPlan, Plan, SourcePlan, Stated, TermFeeds, WithoutDates
 from aggregator.moving_in.site_files import Place, SiteConfig, page_values, shown_file, walk_files
-from aggregator.moving_in.site_table import AUTHORS, OWN_TEMPLATE, Site, clause_of, is_key, is_language, title_text
+from aggregator.moving_in.site_table import (
+    AUTHORS,
+    OWN_TEMPLATE,
+    StatedSite,
+    clause_of,
+    is_key,
+    is_language,
+    title_text,
+)
 from aggregator.parse.front_matter.values import AllowedKeys
 from aggregator.parse.hugo import url_path
 
@@ -35,7 +43,7 @@ def read_zola(root: Path) -> Plan:
     if file := find_config(root):
         config.add_file(file)
     plan = Plan("Zola", "hugo", partial(url_path, is_zola=True), root, config.files)
-    zola = _Zola(Site(root, config, plan))
+    zola = _Zola(StatedSite(root, config, plan))
     zola.add_site()
     zola.add_source()
     zola.add_feeds()
@@ -46,7 +54,7 @@ def read_zola(root: Path) -> Plan:
 class _Zola:
     """Reads one site into its plan. Zola's own templates of feeds have the full text."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StatedSite) -> None:
         self._site, self._config, self._plan = site, site.config, site.plan
         stated = self._config.text("default_language")
         self._default = stated if is_language(stated) else "en"

@@ -103,12 +103,11 @@ class Publisher(ABC):
             publication = Publication(
                 self.where, destination, targets, check_stop, check_writer, full=full, ended=ended
             )
-            problems = []
-            if self._damage:
-                problems.append(
-                    f"{self.where}/{MANIFEST_PATH} cannot be used: {self._damage} (it is written again; files with"
-                    " other bytes than the documents in their place are left alone from now on)"
-                )
+            damage = (
+                f"{self.where}/{MANIFEST_PATH} cannot be used: {self._damage} (it is written again; files with other"
+                " bytes than the documents in their place are left alone from now on)"
+            )
+            problems = [damage] if self._damage else []
             self.had_other_store = before.store not in ("", store_id)
             is_other = (before.store, before.fingerprint) != (store_id, fingerprint)
             if dirty := publication.dirty_targets(all_dirty=is_other):

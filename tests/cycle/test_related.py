@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import SiteFolder, at
 
-from aggregator.cycle.changed_files import Differences
+from aggregator.cycle.changed_files import ChangedFiles
 from aggregator.files import FolderError
 
 pytestmark = pytest.mark.both_databases
@@ -76,11 +76,11 @@ def test_a_story_waits_while_the_folder_cannot_be_read(site: SiteFolder, monkeyp
     site.run("2024-05-01 12:00")
     with monkeypatch.context() as patch:
 
-        def files(_: Differences) -> Any:
+        def files(_: ChangedFiles) -> Any:
             raise FolderError("it is away", is_missing=False)
             yield
 
-        patch.setattr(Differences, "files", files)
+        patch.setattr(ChangedFiles, "files", files)
         assert site.run(SECOND, paths={}).due is None
     assert shown(site) == {"a.md": []}
     site.run("2024-05-01 13:01", paths={})

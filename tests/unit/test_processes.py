@@ -18,10 +18,10 @@ import slow
 from aggregator.concurrency.processes import (
     PROGRESS,
     CallLostError,
-    Worker,
     WorkerFailedError,
     WorkerLostError,
     WorkerPool,
+    WorkerProcess,
     wait_for,
 )
 from aggregator.errors import StoppedError
@@ -30,13 +30,13 @@ TESTS = Path(__file__).parent
 
 
 @pytest.fixture
-def worker() -> Iterator[Worker]:
-    made = Worker()
+def worker() -> Iterator[WorkerProcess]:
+    made = WorkerProcess()
     yield made
     made.close()
 
 
-def test_a_process_answers_many_calls_and_is_started_once(worker: Worker) -> None:
+def test_a_process_answers_many_calls_and_is_started_once(worker: WorkerProcess) -> None:
     assert [worker.call(len, "x" * size) for size in (0, 1, 1_000_000)] == [0, 1, 1_000_000]
     assert worker.call(os.getpid) == worker.call(os.getpid) != os.getpid()
 
@@ -46,7 +46,7 @@ def test_a_process_answers_many_calls_and_is_started_once(worker: Worker) -> Non
     [(slow.hang, (), "cpu", 0.2, 60), (time.sleep, (60,), "clock", 20, 0.5)],
 )
 def test_work_and_sleep_end_at_their_deadline_and_the_process_is_replaced(
-    worker: Worker, function: object, arguments: tuple[object, ...], deadline: str, cpu_s: float, clock_s: float
+    worker: WorkerProcess, function: object, arguments: tuple[object, ...], deadline: str, cpu_s: float, clock_s: float
 ) -> None:
     first = worker.call(os.getpid)
     with pytest.raises(WorkerLostError) as lost:
@@ -55,7 +55,7 @@ def test_work_and_sleep_end_at_their_deadline_and_the_process_is_replaced(
     assert worker.call(os.getpid) != first
 
 
-def test_a_killed_process_is_replaced(worker: Worker) -> None:
+def test_a_killed_process_is_replaced(worker: WorkerProcess) -> None:
     first = worker.call(os.getpid)
     os.kill(first, 9)
     os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
@@ -72,7 +72,7 @@ def test_a_stop_ends_a_call_and_its_process_soon() -> None:
             raise StoppedError
 
     process = 0
-    with Worker(check_stop) as worker:
+    with WorkerProcess(check_stop) as worker:
         process = worker.call(os.getpid)
         with pytest.raises(StoppedError):
             worker.call(slow.hang)
@@ -82,7 +82,7 @@ def test_a_stop_ends_a_call_and_its_process_soon() -> None:
         assert worker.call(len, "abc") == 3  # by a new process, which does not answer the call that was stopped
 
 
-def test_signs_of_progress_come_before_the_answer(worker: Worker) -> None:
+def test_signs_of_progress_come_before_the_answer(worker: WorkerProcess) -> None:
     before = PROGRESS.count
     assert worker.call(slow.show_progress, 3) == 3
     assert PROGRESS.count == before + 3
@@ -90,7 +90,7 @@ def test_signs_of_progress_come_before_the_answer(worker: Worker) -> None:
     assert PROGRESS.count == before + 3
 
 
-def test_only_the_class_of_an_error_is_returned(worker: Worker) -> None:
+def test_only_the_class_of_an_error_is_returned(worker: WorkerProcess) -> None:
     with pytest.raises(WorkerFailedError) as failed:
         worker.call(int, "Zq7canaryZq7")
     assert str(failed.value) == "ValueError"
@@ -109,21 +109,21 @@ def test_the_end_of_a_pool_waits_for_no_call() -> None:
 
 def test_the_end_of_a_pool_ends_a_process_that_starts_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     starting, killed = threading.Event(), threading.Event()
-    start, kill = subprocess.Popen, Worker.kill
+    start, kill = subprocess.Popen, WorkerProcess.kill
 
     def start_late(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
         starting.set()
         assert killed.wait(60)
         return start(*args, **options)
 
-    def note_kill(worker: Worker) -> None:
+    def note_kill(worker: WorkerProcess) -> None:
         kill(worker)
         killed.set()
 
     pool = WorkerPool(1)
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "Popen", start_late)
-        patch.setattr(Worker, "kill", note_kill)
+        patch.setattr(WorkerProcess, "kill", note_kill)
         pool.submit(time.sleep, 60)
         assert starting.wait(60)
         before = time.monotonic()
@@ -142,7 +142,7 @@ def test_an_error_of_a_call_is_not_taken_for_a_missing_answer() -> None:
 
 def test_a_process_ends_with_its_parent_even_if_that_is_killed() -> None:
     code = (
-        "import os, sys, time; sys.path[:] = sys.argv[1:]; from aggregator.concurrency.processes import Worker; w = Worker();"
+        "import os, sys, time; sys.path[:] = sys.argv[1:]; from aggregator.concurrency.processes import WorkerProcess; w = WorkerProcess();"
         " print(w.call(os.getpid), flush=True); os.kill(os.getpid(), 9)"
     )
     command = [sys.executable, "-P", "-c", code, str(TESTS), *sys.path]
