@@ -96,8 +96,8 @@ def contains_phrase(texts: tuple[str, ...], phrase: str, compiled: Compile = _co
     """Whether any text contains the phrase (see `parse_phrase`) as whole words, or matches the expression.
 
     Whole words have no letter, digit or mark directly before or after them. Scripts without spaces have no such
-    boundaries, so letters next to theirs do not count. `compiled` is a cache of
-    `compile_expression`; the default one keeps many, as of a config.
+    boundaries, so letters next to theirs do not count. `compiled` is a cache of `compile_expression`; the default one
+    is for the expressions of rules.
     """
     if phrase.startswith(EXPRESSION):
         return any(map(compiled(phrase), _plain_texts(texts)))

@@ -108,7 +108,7 @@ def fill_page_links(body_html: str, urls: Mapping[str, str]) -> str:
         target, fragment = link
         if target not in urls:
             return None
-        # the fragment, if there is one, replaces that of the URL
+        # a fragment of the link replaces the fragment of the URL
         href = f"{urls[target].partition('#')[0]}#{fragment}" if fragment else urls[target]
         return _TAG_HREF.sub(lambda _: f' href="{escape(href)}"', tag[0], count=1)
 

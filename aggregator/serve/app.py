@@ -60,8 +60,8 @@ class Searcher(Protocol):
     """The URL paths that it answers."""
 
     def answer(self, path: str, query_string: bytes, published: Hashable) -> ServedFile | tuple[bytes, bytes]:
-        """The answer, or the media type and the text of why there is none; `published` differs once something is
-        published. Runs in a thread. Raises StoreError."""
+        """The answer; if there is none, a media type and a text that says why. `published` is another value after each
+        publish. Runs in a thread. Raises StoreError."""
 
 
 _TEXT = b"text/plain; charset=utf-8"

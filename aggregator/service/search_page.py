@@ -50,8 +50,8 @@ class Search:
         self._cached = cached
 
     def answer(self, path: str, query_string: bytes, published: Hashable) -> ServedFile | tuple[bytes, bytes]:
-        """The answer for a URL path of `paths`, or the media type and the text of why there is none. `published`
-        differs once something is published. Blocks. Raises StoreError.
+        """The answer for a URL path of `paths`; if there is none, a media type and a text that says why. `published` is
+        another value after each publish. Blocks. Raises StoreError.
 
         An entry can also change without a publish, if it is in no document; then the store has another revision.
         """

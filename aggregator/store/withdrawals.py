@@ -63,7 +63,7 @@ def count_known(writer: Writer, source: str) -> int:
 
 
 def unread_new_file(connection: Connection, source: str, since: int) -> str | None:
-    """The path of a file of a source that came after `since` (µs) and could never be read; None if there is none."""
+    """The path of a file that came into a source after `since` (µs) and could never be read; None without one."""
     never_read = (
         file.c.entry_id.is_(None),
         file.c.state == FileState.REJECTED,

@@ -86,7 +86,7 @@ class Value(NamedTuple):
     value: Any  # str, Scalar, Opaque, or dicts and lists of them; keys of dicts are spelled as in the file
     line: int
     column: int
-    file: str = ""  # of the cascade that hands it down, whose position it has; empty: that of the record
+    file: str = ""  # of the cascade that hands the value down; the position is in it. Empty: the record
 
 
 class NearMiss(NamedTuple):
