@@ -150,8 +150,8 @@ class _JsonFormatter(_LineFormatter):
 
 
 def _traceback(record: logging.LogRecord) -> str:
-    """The exception that a line, also of a library, is about: without its message, which may quote a record; "" without
-    one."""
+    """Type and place of the exception in a log line, also of a library; empty without one. Its message is left out,
+    because it may quote a record."""
     error = record.exc_info[1] if record.exc_info else None
     return "" if error is None else crash_report(error)
 
